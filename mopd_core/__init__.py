@@ -1,0 +1,11 @@
+"""The method and its loop: multi-rollout, peer-conditioned on-policy distillation.
+
+Generators live in `mopd_backends`, verifiers in `mopd_verifiers`; this package imports neither.
+"""
+
+from mopd_core.config.base import PluginConfig
+from mopd_core.hookspecs import hookimpl
+
+__all__ = ["PluginConfig", "hookimpl"]
+
+__version__ = "0.1.0"

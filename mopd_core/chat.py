@@ -1,0 +1,23 @@
+"""Chat messages to token ids: the one place where a prompt's text becomes tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mopd_core.interfaces import Tokenizer
+from mopd_core.types import Message
+
+TemplateOptions = Mapping[str, bool | int | float | str]
+
+
+def encode_chat(
+    tokenizer: Tokenizer, messages: Sequence[Message], options: TemplateOptions | None = None
+) -> NDArray[np.int32]:
+    """Token ids [S] of a conversation under the model's chat template, with the header after which the model answers."""
+    ids = tokenizer.apply_chat_template(
+        list(messages), tokenize=True, add_generation_prompt=True, return_dict=False, **(options or {})
+    )
+    return np.asarray(ids, dtype=np.int32)

@@ -1,0 +1,89 @@
+"""What every config model is: frozen, closed to unknown fields, documented by the docstrings under its fields.
+
+`PluginConfig` is what a plugin's own options derive from; `PluginChoice` is what they become in a run's config, with
+the name of the plugin. `OptionText` marks what was typed as `-o path=value`: it stays text until the schema types it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+
+
+class OptionText(str):
+    """Text given with `-o`. A field takes it as text if it can, and else as the YAML value that it spells."""
+
+    __slots__ = ()
+
+    def spelled(self) -> Any:
+        """The YAML value that the text spells; the text itself where it is no YAML."""
+        try:
+            return yaml.safe_load(self)
+        except yaml.YAMLError:
+            return str(self)
+
+
+class ConfigModel(BaseModel):
+    """Base of every config section."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _type_option_text(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        free = _is_mapping(cls.model_fields[info.field_name or ""].annotation)
+        first, *others = _readings(value, free)
+        for other in others:
+            try:
+                return handler(first)
+            except ValidationError:
+                first = other
+        return handler(first)
+
+
+def _readings(value: Any, free: bool) -> list[Any]:
+    """What a value may mean, in the order in which the schema is asked; the last reading's error is the one reported.
+
+    free: the value is for a mapping whose keys are not fields, and so have nobody else to type them. What its values
+    spell comes first there, since a mapping of mixed values would take any text as it is.
+    """
+    if isinstance(value, OptionText):
+        if value.lower() in ("null", "none"):
+            return [None, str(value)]
+        spelled = value.spelled()
+        return [str(value)] if isinstance(spelled, str) else [str(value), spelled]
+    if free and isinstance(value, Mapping):
+        spelled = {key: item.spelled() if isinstance(item, OptionText) else item for key, item in value.items()}
+        return [spelled, value]
+    return [value]
+
+
+def _is_mapping(annotation: Any) -> bool:
+    return get_origin(annotation) in (dict, Mapping) or any(_is_mapping(part) for part in get_args(annotation))
+
+
+class PluginConfig(ConfigModel):
+    """Base of a plugin's options. The first line of the subclass's docstring is the plugin's line in `mopd plugins`."""
+
+    def min_group_size(self) -> int:
+        """The smallest group with which this plugin can do anything; checked before a run starts."""
+        return 1
+
+
+class PluginChoice(PluginConfig):
+    """A plugin's options together with the name that chooses it: what a plugin section of a run's config holds."""
+
+    name: str
+    """Which plugin."""

@@ -1,0 +1,145 @@
+"""The config sections that are not plugins. Defaults are the paper's published settings (METHOD section 4).
+
+A new setting goes into the section whose reader it has; a section nobody reads does not exist.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mopd_core.config.base import ConfigModel, PluginChoice
+
+
+class ModelConfig(ConfigModel):
+    """The student."""
+
+    path: str = "bundled"
+    """A folder or Hugging Face name of a causal language model; `bundled` is the tiny one in the package."""
+
+    revision: str | None = None
+    """Branch, tag or commit of a Hugging Face model."""
+
+    chat_template_options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Variables for the chat template, such as `enable_thinking`."""
+
+
+class SamplingConfig(ConfigModel):
+    """How responses are drawn."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    """Divides the logits; 0 is greedy and only for evaluation."""
+
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Keep the smallest set of tokens with at least this mass; 1 keeps all."""
+
+    top_k: int = Field(default=0, ge=0)
+    """Keep this many most likely tokens; 0 keeps all."""
+
+    max_tokens: int = Field(default=4096, ge=1)
+    """Longest response, in tokens."""
+
+
+class TrainingSamplingConfig(SamplingConfig):
+    """How training rollouts are drawn: never greedily."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    """Divides the logits."""
+
+
+class RolloutConfig(ConfigModel):
+    """What is sampled in a step."""
+
+    prompts: int = Field(default=32, ge=1)
+    """Prompts in a step."""
+
+    group_size: int = Field(default=8, ge=1)
+    """Rollouts of each prompt."""
+
+    success_threshold: float = Field(default=1.0, gt=0, le=1)
+    """The reward from which a rollout counts as a success."""
+
+    max_prompt_tokens: int = Field(default=2048, ge=1)
+    """Longest student prompt, in tokens."""
+
+    overlong_prompts: Literal["error", "drop"] = "error"
+    """What to do with prompts longer than that: stop before the run starts, or leave them out and say how many."""
+
+    sampling: TrainingSamplingConfig = TrainingSamplingConfig()
+    """How rollouts are drawn."""
+
+
+class TrainingConfig(ConfigModel):
+    """The optimiser and the loop."""
+
+    steps: int = Field(default=100, ge=1)
+    """Optimiser steps; each samples, scores and trains on one set of rollouts."""
+
+    lr: float = Field(default=1e-5, gt=0)
+    """Peak learning rate of AdamW."""
+
+    warmup_steps: int = Field(default=10, ge=0)
+    """Steps over which the learning rate rises linearly from 0."""
+
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """What the learning rate does after the warm-up; linear and cosine reach 0 after the last step."""
+
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay of matrices; vectors (norms, biases) have none."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay rates of the gradient's first and second moment."""
+
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients with a larger global norm are scaled down to it."""
+
+    micro_batch_tokens: int = Field(default=16384, ge=1)
+    """Most tokens, student's and teacher's together, in one forward and backward pass. No result depends on it."""
+
+    logits_memory_mib: int = Field(default=512, ge=1)
+    """Memory for one chunk of logits, in MiB. No result depends on it."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass to save memory."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; `auto` is CUDA where there is one."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What forward passes compute in; weights and optimiser stay in fp32. `auto` is bf16 on CUDA and fp32 on a CPU."""
+
+    save_every: int = Field(default=10, ge=1)
+    """Steps between checkpoints. The last step is always saved."""
+
+
+class EvaluationConfig(ConfigModel):
+    """The held-out prompts: mean@k and pass@k before, during and after the run."""
+
+    every: int = Field(default=5, ge=0)
+    """Steps between evaluations; 0 evaluates only before and after."""
+
+    samples: int = Field(default=8, ge=1)
+    """Responses a prompt: the k of mean@k and pass@k."""
+
+    prompts: int | None = Field(default=None, ge=1)
+    """How many of the held-out prompts are used during the run; all of them when null. Before and after use all."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    """How responses are drawn."""
+
+    guard: Literal["off", "warn", "stop"] = "warn"
+    """What to do when held-out mean@k falls `guard_drop` below its best: self-distillation can climb and collapse."""
+
+    guard_drop: float = Field(default=0.15, gt=0, le=1)
+    """How far below its best mean@k may fall before the guard acts."""
+
+
+class TrackingConfig(ConfigModel):
+    """What is kept of a run beside its metrics and checkpoints."""
+
+    trackers: tuple[PluginChoice, ...] = ()
+    """Where the metrics are mirrored: names of trackers, or mappings with a name and options."""
+
+    rollouts_every: int = Field(default=1, ge=0)
+    """Steps between saved files of rollouts; 0 saves none."""

@@ -1,0 +1,213 @@
+"""What is installed: a typed registry a kind, and the plugin manager that fills them from entry points.
+
+Built-ins come through the same entry points as third parties. A new kind gets a line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Any, Generic, TypeVar, cast
+
+import pluggy
+
+from mopd_core import hookspecs
+from mopd_core.config.base import PluginConfig
+from mopd_core.errors import ConfigError, PluginError
+
+T = TypeVar("T")
+ContextT = TypeVar("ContextT")
+ConfigT = TypeVar("ConfigT", bound=PluginConfig)
+
+ENTRY_POINT_GROUP = "mopd"
+DISABLE_VARIABLE = "MOPD_DISABLE_PLUGINS"
+KINDS = ("generators", "verifiers", "selectors", "divergences", "teachers", "objectives", "trackers", "datasets")
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Where a plugin comes from: its entry point's name, and the distribution that ships it."""
+
+    plugin: str
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} (plugin {self.plugin!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration(Generic[T, ContextT]):
+    """One implementation under its name, with the options it takes and what builds it."""
+
+    kind: str
+    name: str
+    config_type: type[PluginConfig]
+    factory: Callable[[Any, ContextT], T]
+    source: Distribution
+
+    @property
+    def help(self) -> str:
+        """The first line of the config's docstring."""
+        return (self.config_type.__doc__ or "").strip().split("\n", 1)[0]
+
+
+def lazy(path: str) -> Callable[[Any, Any], Any]:
+    """A factory that imports `module:function` only when something is built, so that registering imports nothing heavy."""
+    module, function = path.split(":")
+
+    def factory(config: Any, context: Any) -> Any:
+        return getattr(import_module(module), function)(config, context)
+
+    return factory
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest known name, or nothing."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+class Registry(Generic[T, ContextT]):
+    """The implementations of one kind, by name."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.source: Distribution | None = None
+        self._entries: dict[str, Registration[T, ContextT]] = {}
+
+    def add(self, name: str, config_type: type[ConfigT], factory: Callable[[ConfigT, ContextT], T]) -> None:
+        """Register an implementation. Raises `PluginError` for a taken name or a config that is not a `PluginConfig`."""
+        source = self.source or Distribution("?", "?", "?")
+        if not (isinstance(config_type, type) and issubclass(config_type, PluginConfig)):
+            raise PluginError(
+                f"{source} registers {self.kind[:-1]} {name!r} with the config {config_type!r}; "
+                "it has to be a subclass of mopd_core.PluginConfig"
+            )
+        if not callable(factory):
+            raise PluginError(f"{source} registers {self.kind[:-1]} {name!r} with {factory!r}, which cannot be called")
+        if name in self._entries:
+            raise PluginError(
+                f"two plugins register the {self.kind[:-1]} {name!r}: {self._entries[name].source} and {source}. "
+                f"Uninstall one, or skip it with {DISABLE_VARIABLE}={source.plugin}"
+            )
+        self._entries[name] = Registration(self.kind, name, config_type, factory, source)
+
+    def get(self, name: str) -> Registration[T, ContextT]:
+        """The registration under `name`. Raises `ConfigError` that lists what is installed."""
+        if name not in self._entries:
+            installed = ", ".join(self.names()) or "none"
+            raise ConfigError(
+                f"no {self.kind[:-1]} is called {name!r}; installed: {installed}.{did_you_mean(name, self.names())} "
+                "`mopd plugins` lists them all"
+            )
+        return self._entries[name]
+
+    def build(self, config: PluginConfig, context: ContextT) -> T:
+        """Build the implementation that a validated config section chose by its `name`."""
+        return self.get(cast("Any", config).name).factory(config, context)
+
+    def names(self) -> list[str]:
+        return sorted(self._entries)
+
+    def __iter__(self) -> Iterator[Registration[T, ContextT]]:
+        return iter(self._entries[name] for name in self.names())
+
+
+@dataclass(slots=True)
+class Registries:
+    """Everything installed: a registry a kind, the hook relay, and the plugins that could not be loaded."""
+
+    manager: pluggy.PluginManager
+    by_kind: dict[str, Registry[Any, Any]] = field(default_factory=lambda: {kind: Registry(kind) for kind in KINDS})
+    broken: list[PluginError] = field(default_factory=list)
+
+    def __getitem__(self, kind: str) -> Registry[Any, Any]:
+        return self.by_kind[kind]
+
+    def check(self) -> None:
+        """Raise the first problem met while loading, if any."""
+        if self.broken:
+            raise self.broken[0]
+
+
+def _load(point: EntryPoint, source: Distribution) -> object:
+    try:
+        return point.load()
+    except Exception as error:  # The boundary: whatever a third party's import raises becomes one line with its name.
+        raise PluginError(
+            f"plugin {source} cannot be imported: {type(error).__name__}: {error}. "
+            f"Repair or uninstall it, or skip it with {DISABLE_VARIABLE}={source.plugin}"
+        ) from error
+
+
+def _register(registries: Registries, plugin: object, source: Distribution) -> None:
+    manager = registries.manager
+    others = [other for other in manager.get_plugins() if other is not plugin]
+    for kind, registry in registries.by_kind.items():
+        registry.source = source
+        caller = manager.subset_hook_caller(f"mopd_register_{kind}", others)
+        try:
+            caller(registry=registry)
+        except PluginError:
+            raise
+        except Exception as error:  # The same boundary: a registration hook is third-party code.
+            raise PluginError(
+                f"plugin {source} failed in mopd_register_{kind}: {type(error).__name__}: {error}. "
+                f"Repair or uninstall it, or skip it with {DISABLE_VARIABLE}={source.plugin}"
+            ) from error
+
+
+def _check_hooks(manager: pluggy.PluginManager, plugin: object, source: Distribution) -> None:
+    """Reject a misspelt hook: pluggy takes an implementation without a specification silently."""
+    specified = {name for name in vars(hookspecs) if name.startswith("mopd_")}
+    for caller in manager.get_hookcallers(plugin) or []:
+        if caller.name not in specified:
+            raise PluginError(
+                f"plugin {source} implements a hook that does not exist: {caller.name!r}."
+                f"{did_you_mean(caller.name, specified)} Hooks: {', '.join(sorted(specified))}"
+            )
+
+
+def _add_plugin(registries: Registries, plugin: object, source: Distribution) -> None:
+    manager = registries.manager
+    try:
+        manager.register(plugin, name=source.plugin)
+    except (pluggy.PluginValidationError, ValueError) as error:
+        raise PluginError(f"plugin {source} does not fit its hooks: {error}") from error
+    _check_hooks(manager, plugin, source)
+    _register(registries, plugin, source)
+
+
+def load_plugins(points: Iterable[EntryPoint] | None = None, disabled: Iterable[str] | None = None) -> Registries:
+    """Load every installed plugin but the disabled ones. Problems are collected in `broken`, one a plugin.
+
+    points, disabled: what to load and skip; by default the entry points of group `mopd` and `MOPD_DISABLE_PLUGINS`.
+    """
+    if disabled is None:
+        disabled = (part.strip() for part in os.environ.get(DISABLE_VARIABLE, "").split(","))
+    skip = set(disabled)
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    registries = Registries(manager)
+    for point in sorted(points or entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
+        name = point.dist.name if point.dist else point.value
+        source = Distribution(point.name, name, version(name) if point.dist else "?")
+        if point.name in skip or name in skip:
+            continue
+        try:
+            _add_plugin(registries, _load(point, source), source)
+        except PluginError as error:
+            registries.broken.append(error)
+    return registries
+
+
+@cache
+def installed() -> Registries:
+    """`load_plugins()` once a process."""
+    return load_plugins()
