@@ -1,0 +1,1 @@
+"""How a step becomes two weights a token: distillation, and the baselines. One module an objective."""

@@ -1,0 +1,71 @@
+"""`distill`: the method's loss (METHOD section 3), as the whole divergence or its estimator at the sampled token."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mopd_core.contexts import ModelContext
+from mopd_core.interfaces import Tokenizer
+from mopd_core.objectives.config import DistillConfig
+from mopd_core.objectives.weights import TokenBatch, TokenScores, TokenWeights, importance_weights
+
+
+class Distill:
+    """d = 1 on targets with a context (times the importance weight), or w = log p - log q for the sampled estimator."""
+
+    uses_teacher = True
+
+    def __init__(self, config: DistillConfig, tokenizer: Tokenizer) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        self.needs_scores = config.importance_clip is not None or config.estimator == "sampled"
+
+    def weights(self, batch: TokenBatch, scores: TokenScores | None) -> TokenWeights:
+        """Weights [n]; masked are tokens that are not the model's own and targets without a context."""
+        mask = batch.own & batch.has_context[batch.rollout]
+        weight = torch.ones_like(batch.behaviour_logprobs)
+        if scores is not None and self.config.importance_clip is not None:
+            weight = importance_weights(batch, scores, self.config.importance_clip)
+        zero = torch.zeros_like(weight)
+        if scores is not None and self.config.estimator == "sampled":
+            signal = scores.student_logprobs - scores.teacher_logprobs
+            return TokenWeights(self._by_step(batch, weight * signal, mask), zero, mask)
+        return TokenWeights(zero, self._by_step(batch, weight, mask), mask)
+
+    def _by_step(self, batch: TokenBatch, weight: Tensor, mask: Tensor) -> Tensor:
+        """The masked weights, averaged within reasoning steps if asked.
+
+        Averaging D within a step and weighing it by w is the same sum as weighing D by the step's average of w.
+        """
+        weight = torch.where(mask, weight, 0.0)
+        if self.config.step_separator is None or not len(weight):
+            return weight
+        numbers = step_numbers(
+            batch.tokens.tolist(), batch.rollout.tolist(), self.tokenizer, self.config.step_separator
+        )
+        step = torch.tensor(numbers)
+        zeros = torch.zeros(numbers[-1] + 1)
+        mean = zeros.index_add(0, step, weight) / zeros.index_add(0, step, mask.float()).clamp(min=1)
+        return torch.where(mask, mean[step], 0.0)
+
+
+def step_numbers(tokens: list[int], rollouts: list[int], tokenizer: Tokenizer, separator: str) -> list[int]:
+    """The reasoning step of every token, numbered over the batch; a separator belongs to the step that it ends."""
+    texts: dict[int, str] = {}
+    numbers: list[int] = []
+    step, tail, previous = -1, "", None
+    for token, rollout in zip(tokens, rollouts, strict=True):
+        if rollout != previous:
+            step, tail, previous = step + 1, "", rollout
+        numbers.append(step)
+        tail += texts.setdefault(token, tokenizer.decode([token]))
+        if separator in tail:
+            step, tail = step + 1, tail.rsplit(separator, 1)[1]
+        tail = tail[-len(separator) :]
+    return numbers
+
+
+def build(config: DistillConfig, context: ModelContext) -> Distill:
+    """The registered factory."""
+    return Distill(config, context.tokenizer)

@@ -1,0 +1,51 @@
+"""`grpo`: the policy-gradient baseline on the same rollouts: group-relative advantages and a clipped ratio."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mopd_core.contexts import ModelContext
+from mopd_core.objectives.config import GrpoConfig
+from mopd_core.objectives.weights import TokenBatch, TokenScores, TokenWeights
+
+
+class Grpo:
+    """w = -advantage * ratio where the ratio is not clipped, d = 0; the mean is over tokens of judged rollouts."""
+
+    uses_teacher = False
+    needs_scores = True
+
+    def __init__(self, config: GrpoConfig) -> None:
+        self.config = config
+
+    def weights(self, batch: TokenBatch, scores: TokenScores | None) -> TokenWeights:
+        """The derivative of the clipped surrogate with respect to log p(y_t), token by token."""
+        if scores is None:
+            raise ValueError("grpo needs the student's log-probabilities")
+        advantage = self.advantages(batch)[batch.rollout]
+        ratio = torch.exp(scores.student_logprobs - batch.behaviour_logprobs)
+        clipped = torch.where(advantage > 0, ratio > 1 + self.config.clip, ratio < 1 - self.config.clip)
+        mask = batch.own & batch.known[batch.rollout]
+        weight = torch.where(mask & ~clipped, -advantage * ratio, 0.0)
+        return TokenWeights(weight, torch.zeros_like(weight), mask)
+
+    def advantages(self, batch: TokenBatch) -> Tensor:
+        """[R]: reward minus its group's mean over judged rollouts, over the group's standard deviation if asked."""
+        centred = batch.reward - _group_mean(batch, batch.reward)
+        if self.config.scale_by_std:
+            centred = centred / (_group_mean(batch, centred**2).sqrt() + 1e-6)
+        return torch.where(batch.known, centred, 0.0)
+
+
+def _group_mean(batch: TokenBatch, values: Tensor) -> Tensor:
+    """[R]: for every rollout the mean of values [R] over the judged rollouts of its group."""
+    known = batch.known.float()
+    zeros = torch.zeros(int(batch.group.max()) + 1 if len(batch.group) else 0)
+    total = zeros.index_add(0, batch.group, values * known)
+    return (total / zeros.index_add(0, batch.group, known).clamp(min=1))[batch.group]
+
+
+def build(config: GrpoConfig, context: ModelContext) -> Grpo:
+    """The registered factory."""
+    return Grpo(config)

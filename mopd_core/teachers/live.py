@@ -1,0 +1,34 @@
+"""`live`: the student itself, as it is when the step is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from mopd_core.contexts import ModelContext
+from mopd_core.teachers.config import LiveConfig
+from mopd_core.teachers.model_pass import ModelPass
+from mopd_core.training.layout import FlatSequences
+
+
+class LiveTeacher:
+    """Shares the student's weights; there is nothing to update or to save."""
+
+    def __init__(self, student: nn.Module) -> None:
+        self.student = student
+
+    def read(self, sequences: FlatSequences) -> ModelPass:
+        return ModelPass(self.student, sequences)
+
+    def update(self, student: nn.Module) -> None: ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
+
+
+def build(config: LiveConfig, context: ModelContext) -> LiveTeacher:
+    """The registered factory."""
+    return LiveTeacher(context.student)
