@@ -16,7 +16,7 @@ TemplateOptions = Mapping[str, bool | int | float | str]
 def encode_chat(
     tokenizer: Tokenizer, messages: Sequence[Message], options: TemplateOptions | None = None
 ) -> NDArray[np.int32]:
-    """Token ids [S] of a conversation under the model's chat template, with the header after which the model answers."""
+    """Token ids [S] of a conversation under the model's chat template, with the header that the answer follows."""
     ids = tokenizer.apply_chat_template(
         list(messages), tokenize=True, add_generation_prompt=True, return_dict=False, **(options or {})
     )

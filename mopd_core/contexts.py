@@ -31,9 +31,9 @@ class RunContext:
 class ModelContext(RunContext):
     """For generators, teachers and objectives.
 
-    student: the model in training, in fp32. load_model: another checkpoint of the same kind, on the same device, without
-    gradient. compute_dtype: what forward passes compute in (bf16 on CUDA, fp32 on CPU). max_length: the longest sequence
-    (prompt and response, tokens) of this run.
+    student: the model in training, in fp32. load_model: another checkpoint of its kind, on the same device, without
+    gradient. compute_dtype: what forward passes compute in (bf16 on CUDA, fp32 on CPU). max_length: the longest
+    sequence, prompt and response, that the model takes, in tokens.
     """
 
     student: torch.nn.Module

@@ -6,8 +6,8 @@
     def mopd_register_verifiers(registry):
         registry.add("my-verifier", MyConfig, build)
 
-`build(config, context)` returns the implementation and is where heavy imports belong. A new kind gets its hook here, its
-protocol in `interfaces` and its line in `registry.KINDS`.
+`build(config, context)` returns the implementation and is where heavy imports belong. A new kind gets its hook here,
+its protocol in `interfaces` and its line in `registry.KINDS`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The contracts of everything pluggable. A class that has these methods is an implementation; nothing is inherited.
 
-Axes: P prompts in a step, G rollouts a prompt, N = P*G, T response tokens, V vocabulary, M outcomes of a divergence, n tokens.
+Axes: P prompts in a step, G rollouts a prompt, N = P*G, T response tokens, V vocabulary, M outcomes of a divergence,
+n tokens.
 A new kind of plugin gets its protocol here, its hook in `hookspecs` and its context in `contexts`.
 """
 
@@ -35,7 +36,7 @@ class Generator(Protocol):
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]
     ) -> list[list[Rollout]]:
-        """Sample len(seeds[p]) rollouts of each prompt p: P lists of G, in order. A rollout depends on its own seed only."""
+        """Sample len(seeds[p]) rollouts of each prompt p: P lists of G, in order. Each depends on its own seed only."""
         ...
 
     def sync_weights(self, weights: WeightSource, version: int) -> None:
@@ -69,8 +70,8 @@ class PeerSelector(Protocol):
 class Divergence(Protocol):
     """A per-token divergence of the student p from the teacher q over M outcomes.
 
-    It may also have `value_and_grad(log_p, log_q) -> ([n], [n, M])`, the value and its derivative with respect to log_p,
-    taken with every entry of log_p free; without it the core differentiates `__call__`.
+    It may also have `value_and_grad(log_p, log_q) -> ([n], [n, M])`, the value and its derivative by log_p, taken with
+    every entry of log_p free; without it the core differentiates `__call__`.
     """
 
     def __call__(self, log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -107,10 +108,10 @@ class Teacher(Protocol):
 
 
 class Objective(Protocol):
-    """Turns a step into two weights a token; the step minimises sum of w_t log p(y_t) + d_t D_t over the weighted tokens.
+    """Turns a step into two weights a token; the step minimises the sum of w_t log p(y_t) + d_t D_t.
 
-    uses_teacher: the step needs peers, contexts and the teacher's pass. needs_scores: `weights` reads `scores`, which costs
-    one more forward pass without gradient.
+    uses_teacher: the step needs peers, contexts and the teacher's pass. needs_scores: `weights` reads `scores`, which
+    costs one more forward pass without gradient.
     """
 
     uses_teacher: bool

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
 import pluggy
@@ -58,7 +58,7 @@ class Registration(Generic[T, ContextT]):
 
 
 def lazy(path: str) -> Callable[[Any, Any], Any]:
-    """A factory that imports `module:function` only when something is built, so that registering imports nothing heavy."""
+    """A factory that imports `module:function` only when something is built: registering imports nothing heavy."""
     module, function = path.split(":")
 
     def factory(config: Any, context: Any) -> Any:
@@ -69,8 +69,9 @@ def lazy(path: str) -> Callable[[Any, Any], Any]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the nearest known name, or nothing."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+    folded = {other.casefold(): other for other in known}
+    nearest = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f" Did you mean {folded[nearest[0]]!r}?" if nearest else ""
 
 
 class Registry(Generic[T, ContextT]):
@@ -82,7 +83,7 @@ class Registry(Generic[T, ContextT]):
         self._entries: dict[str, Registration[T, ContextT]] = {}
 
     def add(self, name: str, config_type: type[ConfigT], factory: Callable[[ConfigT, ContextT], T]) -> None:
-        """Register an implementation. Raises `PluginError` for a taken name or a config that is not a `PluginConfig`."""
+        """Register an implementation. Raises `PluginError` for a taken name, or a config that is no `PluginConfig`."""
         source = self.source or Distribution("?", "?", "?")
         if not (isinstance(config_type, type) and issubclass(config_type, PluginConfig)):
             raise PluginError(
@@ -97,6 +98,10 @@ class Registry(Generic[T, ContextT]):
                 f"Uninstall one, or skip it with {DISABLE_VARIABLE}={source.plugin}"
             )
         self._entries[name] = Registration(self.kind, name, config_type, factory, source)
+
+    def discard(self, source: Distribution) -> None:
+        """Forget what a plugin registered."""
+        self._entries = {name: entry for name, entry in self._entries.items() if entry.source != source}
 
     def get(self, name: str) -> Registration[T, ContextT]:
         """The registration under `name`. Raises `ConfigError` that lists what is installed."""
@@ -125,6 +130,7 @@ class Registries:
 
     manager: pluggy.PluginManager
     by_kind: dict[str, Registry[Any, Any]] = field(default_factory=lambda: {kind: Registry(kind) for kind in KINDS})
+    sources: dict[str, Distribution] = field(default_factory=dict)
     broken: list[PluginError] = field(default_factory=list)
 
     def __getitem__(self, kind: str) -> Registry[Any, Any]:
@@ -174,8 +180,16 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: object, source: Distribu
             )
 
 
-def _add_plugin(registries: Registries, plugin: object, source: Distribution) -> None:
+def _add_plugin(registries: Registries, point: EntryPoint, source: Distribution) -> None:
     manager = registries.manager
+    if source.plugin in registries.sources:
+        other = registries.sources[source.plugin]
+        raise PluginError(
+            f"two distributions have a plugin called {source.plugin!r}: {other} and {source}. "
+            f"Uninstall one, or skip it with {DISABLE_VARIABLE}={source.name}"
+        )
+    plugin = _load(point, source)
+    registries.sources[source.plugin] = source
     try:
         manager.register(plugin, name=source.plugin)
     except (pluggy.PluginValidationError, ValueError) as error:
@@ -184,8 +198,20 @@ def _add_plugin(registries: Registries, plugin: object, source: Distribution) ->
     _register(registries, plugin, source)
 
 
+def _remove_plugin(registries: Registries, source: Distribution) -> None:
+    """Take back whatever a plugin managed to add before it failed: half a plugin is none."""
+    if registries.sources.get(source.plugin) != source:
+        return
+    if registries.manager.has_plugin(source.plugin):
+        registries.manager.unregister(name=source.plugin)
+    for registry in registries.by_kind.values():
+        registry.discard(source)
+
+
 def load_plugins(points: Iterable[EntryPoint] | None = None, disabled: Iterable[str] | None = None) -> Registries:
     """Load every installed plugin but the disabled ones. Problems are collected in `broken`, one a plugin.
+
+    Of a plugin with a problem nothing is kept.
 
     points, disabled: what to load and skip; by default the entry points of group `mopd` and `MOPD_DISABLE_PLUGINS`.
     """
@@ -195,15 +221,18 @@ def load_plugins(points: Iterable[EntryPoint] | None = None, disabled: Iterable[
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     registries = Registries(manager)
-    for point in sorted(points or entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
-        name = point.dist.name if point.dist else point.value
-        source = Distribution(point.name, name, version(name) if point.dist else "?")
-        if point.name in skip or name in skip:
+    found = entry_points(group=ENTRY_POINT_GROUP) if points is None else points
+    for point in sorted(found, key=lambda point: point.name):
+        source = Distribution(
+            point.name, *((point.dist.name, point.dist.version) if point.dist else (point.value, "?"))
+        )
+        if not skip.isdisjoint((source.plugin, source.name)):
             continue
         try:
-            _add_plugin(registries, _load(point, source), source)
+            _add_plugin(registries, point, source)
         except PluginError as error:
             registries.broken.append(error)
+            _remove_plugin(registries, source)
     return registries
 
 

@@ -38,7 +38,7 @@ def _no_ids() -> NDArray[np.int32]:
 class Prompt:
     """A question and what its verifier needs to judge an answer.
 
-    `token_ids` [S] is the rendered chat prompt, generation header included; the core fills it in before a generator sees it.
+    `token_ids` [S] is the rendered chat prompt, generation header included; the core fills it in for the generator.
     `verifier` routes this prompt to a verifier other than the run's default one.
     """
 
@@ -70,8 +70,8 @@ class Sampling:
 class Rollout:
     """One sampled response. Token ids are what is trained on; the text is for people and verifiers.
 
-    token_ids: [T] int32. logprobs: [T] float32, nats, under the distribution that each token was drawn from (temperature,
-    top-p and top-k applied). own: [T] bool, which tokens the model itself produced. version: the weights that made it.
+    token_ids: [T] int32. logprobs: [T] float32, nats, under the distribution that each token was drawn from, with
+    temperature, top-p and top-k applied. own: [T] bool, which tokens the model itself produced. version: the weights that made it.
     """
 
     token_ids: NDArray[np.int32]
@@ -162,7 +162,7 @@ class RolloutGroup:
 class Peer:
     """One rollout shown to the teacher: rollout `index` of the step's group number `group`.
 
-    role: how the teacher's prompt introduces it. Controls may show a failure in a success's slot, so the role is the slot's.
+    role: how the teacher's prompt introduces it; it is the slot's, since a control may fill a success's slot with a failure.
     """
 
     group: int

@@ -1,7 +1,7 @@
 """From groups, selections and teacher prompts to flat batches: the step's tokens, and micro-batches of sequences.
 
-Response ids are appended to both prompts as they were sampled; nothing is retokenised. A row predicts the token after it, so
-the last response token is never an input.
+Response ids are appended to both prompts as they were sampled; nothing is retokenised. A row predicts the token after
+it, so the last response token is never an input.
 """
 
 from __future__ import annotations

@@ -1,0 +1,115 @@
+"""From files and the command line to a validated `RunConfig`: defaults < file < choices < options.
+
+`load_config` is the one way in. A new file format is a line in `_PARSERS`.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from mopd_core.config.base import ConfigModel, OptionText, PluginChoice
+from mopd_core.config.checks import check
+from mopd_core.config.compose import PLUGIN_LISTS, PLUGIN_SECTIONS, RunConfig, as_choice, compose, compose_verifier
+from mopd_core.config.explain import explain
+from mopd_core.config.merge import Tree, choice_layer, default_layer, merge, option_layer
+from mopd_core.config.yaml_text import parse_yaml
+from mopd_core.errors import ConfigError
+from mopd_core.registry import Registries
+
+ModelT = TypeVar("ModelT", bound=ConfigModel)
+
+BUNDLED_RECIPE = Path(__file__).parents[1] / "bundled" / "default.yaml"
+
+
+def load_config(
+    file: Path | None,
+    registries: Registries,
+    *,
+    choices: Mapping[str, str | None] | None = None,
+    options: Iterable[str] = (),
+    stored: Tree | None = None,
+) -> RunConfig:
+    """The validated config of a run. Raises `ConfigError` that names every mistake, `PluginError` for a plugin's own.
+
+    file: YAML, TOML or JSON; without one, `stored` (what a run to be resumed was made with), and without that the
+    bundled recipe. choices: plugin names by section. options: `path=value` texts.
+    """
+    composed = compose(registries)
+    base = read_tree(file) if file else stored if stored is not None else read_tree(BUNDLED_RECIPE)
+    layers = [default_layer(composed), base, choice_layer(choices or {}), option_layer(options)]
+    config = validate(merge(layers, registries), composed, registries)
+    check(config)
+    return config
+
+
+def load_verifier(name: str, registries: Registries, options: Iterable[str] = ()) -> PluginChoice:
+    """The options of one verifier, for judging without a run. options: `verifier.option=value` texts."""
+    layers = [choice_layer({"verifier": name}), option_layer(options)]
+    return validate(merge(layers, registries), compose_verifier(registries), registries).verifier
+
+
+def validate(tree: Tree, composed: type[ModelT], registries: Registries) -> ModelT:
+    """The config that a merged tree describes. Raises `ConfigError` for an unknown plugin or any bad option."""
+    _check_names(tree, registries)
+    try:
+        return composed.model_validate(tree)
+    except ValidationError as error:
+        raise explain(error, tree, composed, registries) from None
+
+
+def read_tree(file: Path) -> dict[str, Any]:
+    """A config file as a plain tree; a section with nothing in it counts as absent. Raises `ConfigError`."""
+    if file.suffix not in _PARSERS:
+        raise ConfigError(f"config file {file} has the suffix {file.suffix!r}; allowed: {', '.join(_PARSERS)}")
+    try:
+        tree = _PARSERS[file.suffix](file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config file {file} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"config file {file} cannot be parsed: {_syntax(error)}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"config file {file} holds {_what(tree)}; it has to hold a mapping of sections")
+    return {key: value for key, value in tree.items() if value is not None}
+
+
+def _check_names(tree: Tree, registries: Registries) -> None:
+    for section in PLUGIN_SECTIONS:
+        _check_name(tree.get(section.field), section.kind, registries)
+    for place in PLUGIN_LISTS:
+        node: Any = tree
+        for part in place.path:
+            node = node.get(part) if isinstance(node, Mapping) else None
+        node = node.spelled() if isinstance(node, OptionText) else node
+        for item in node if isinstance(node, list | tuple) else ():
+            _check_name(item, place.kind, registries)
+
+
+def _check_name(value: Any, kind: str, registries: Registries) -> None:
+    choice = as_choice(value)
+    if isinstance(choice, Mapping) and "name" in choice:
+        registries[kind].get(str(choice["name"]))
+
+
+def _syntax(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"{error.problem} (line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1})"
+    return " ".join(str(error).split())
+
+
+def _what(tree: object) -> str:
+    return "nothing" if tree is None else f"a {type(tree).__name__}"
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    ".yaml": parse_yaml,
+    ".yml": parse_yaml,
+    ".toml": tomllib.loads,
+    ".json": json.loads,
+}

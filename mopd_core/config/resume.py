@@ -1,0 +1,76 @@
+"""Resuming: which settings of a stored run may change, and the comparison that refuses all others.
+
+A resumed run has to end where the uninterrupted one would have. A setting that no result depends on stands in
+`MAY_CHANGE`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mopd_core.config.compose import RunConfig
+from mopd_core.config.load import load_config
+from mopd_core.errors import CheckpointError
+from mopd_core.registry import Registries
+from mopd_core.tracking.run_folder import RunFolder
+
+MAY_CHANGE = (
+    "tracking",
+    "training.device",
+    "training.micro_batch_tokens",
+    "training.logits_memory_mib",
+    "evaluation.guard",
+    "evaluation.guard_drop",
+)
+_ABSENT = object()
+
+
+def load_resumed(
+    folder: Path,
+    file: Path | None,
+    registries: Registries,
+    *,
+    choices: Mapping[str, str | None] | None = None,
+    options: Iterable[str] = (),
+) -> RunConfig:
+    """The config to go on with in `folder`: the stored one where no file is given.
+
+    Raises `CheckpointError` if the folder holds no run or a run of another config, and as `load_config` does.
+    """
+    stored = RunFolder.open(folder).read_config()
+    config = load_config(file, registries, choices=choices, options=options, stored=stored)
+    check_resumable(stored, config)
+    return config
+
+
+def check_resumable(stored: Mapping[str, Any], config: RunConfig) -> None:
+    """Raise `CheckpointError` that lists what differs from the stored config and must not.
+
+    The number of steps may change where the schedule does not depend on it.
+    """
+    may_change = (*MAY_CHANGE, "training.steps") if config.training.schedule == "constant" else MAY_CHANGE
+    lines = [
+        f"{path} {_text(old)} -> {_text(new)}"
+        for path, old, new in _differences(stored, config.model_dump(mode="json"), "")
+        if not any(path == allowed or path.startswith(f"{allowed}.") for allowed in may_change)
+    ]
+    if lines:
+        raise CheckpointError(
+            f"the run to be resumed has another config (stored -> given): {'; '.join(lines)}. Resume it without these, "
+            f"or start a new run in another folder. What may change: {', '.join(may_change)}"
+        )
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys((*old, *new)):
+            yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield path, old, new
+
+
+def _text(value: Any) -> str:
+    return "absent" if value is _ABSENT else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,125 @@
+"""Checkpoints: a Hugging Face model folder with the trainer's state beside it, complete or absent.
+
+    checkpoints/step-000012/   config.json, model.safetensors, tokenizer files, generation_config.json
+        trainer/               optimizer.pt, teacher.safetensors, state.json
+        manifest.json          the step and a SHA-256 of every other file
+    checkpoints/last, best     links to the newest one and to the best on the held-out prompts
+
+A folder is written under a temporary name and renamed once its manifest is on disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mopd_core.errors import CheckpointError
+from mopd_core.interfaces import Teacher
+from mopd_core.tracking.atomic import atomic_folder, link_atomically
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(slots=True)
+class TrainerState:
+    """What a resumed run has to know beside tensors. Randomness is derived, so there is none of it here."""
+
+    step: int = 0
+    best_step: int = 0
+    best_score: float = -1.0
+    non_finite_in_a_row: int = 0
+    skipped_steps: int = 0
+    rollouts: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    before: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The checkpoints of a run and what is saved in them. `teacher` is None where the objective uses none."""
+
+    folder: Path
+    student: nn.Module
+    tokenizer: Any
+    optimiser: torch.optim.Optimizer
+    teacher: Teacher | None
+
+    def save(self, state: TrainerState) -> Path:
+        """Write the checkpoint of `state.step`, link it as the last, and remove all but the last and the best."""
+        target = self.folder / f"step-{state.step:06d}"
+        if not is_complete(target):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with atomic_folder(target) as folder:
+                self._write(folder, state)
+        link_atomically(self.folder / "last", target)
+        if state.best_step == state.step:
+            link_atomically(self.folder / "best", target)
+        self._prune(keep={state.step, state.best_step})
+        return target
+
+    def load(self, folder: Path) -> TrainerState:
+        """Take the optimiser, the teacher and the student's weights from a checkpoint."""
+        trainer = folder / "trainer"
+        weights = load_file(folder / "model.safetensors")
+        for name, parameter in self.student.named_parameters():
+            if name not in weights:
+                raise CheckpointError(f"{folder} has no weights for {name!r}; it belongs to another model")
+            with torch.no_grad():
+                parameter.copy_(weights[name])
+        self.optimiser.load_state_dict(torch.load(trainer / "optimizer.pt", weights_only=True))
+        if self.teacher is not None:
+            self.teacher.load_state_dict(load_file(trainer / "teacher.safetensors"))
+        return TrainerState(**json.loads((trainer / "state.json").read_text()))
+
+    def newest(self) -> Path | None:
+        """The newest checkpoint whose files are what its manifest says."""
+        return next((path for path in reversed(self._all()) if is_complete(path)), None)
+
+    def _write(self, folder: Path, state: TrainerState) -> None:
+        trainer = folder / "trainer"
+        trainer.mkdir()
+        self.student.save_pretrained(folder, max_shard_size="1TB")  # type: ignore[operator]
+        self.tokenizer.save_pretrained(folder)
+        torch.save(self.optimiser.state_dict(), trainer / "optimizer.pt")
+        if self.teacher is not None:
+            tensors = {name: tensor.contiguous() for name, tensor in self.teacher.state_dict().items()}
+            save_file(tensors, trainer / "teacher.safetensors")
+        (trainer / "state.json").write_text(json.dumps(dataclasses.asdict(state)))
+        sums = {str(path.relative_to(folder)): _checksum(path) for path in _files(folder)}
+        (folder / MANIFEST).write_text(json.dumps({"step": state.step, "sha256": sums}, indent=1))
+
+    def _all(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []
+
+    def _prune(self, keep: set[int]) -> None:
+        for path in self._all():
+            if int(path.name.removeprefix("step-")) not in keep:
+                shutil.rmtree(path)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a checkpoint has a manifest and every file in it is unharmed."""
+    try:
+        sums = json.loads((folder / MANIFEST).read_text())["sha256"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return all((folder / name).is_file() and _checksum(folder / name) == value for name, value in sums.items())
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,201 @@
+"""Everything that a run composes, built from its config: plugins, model, data. What is built here is closed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from transformers import PreTrainedModel
+
+from mopd_core.boundary import plugin_boundary
+from mopd_core.config.base import PluginChoice
+from mopd_core.config.compose import RunConfig, choice_type
+from mopd_core.config.sections import SamplingConfig
+from mopd_core.contexts import ModelContext, RunContext
+from mopd_core.divergences.config import DivergenceConfig
+from mopd_core.divergences.head import HeadLoss, chunk_size
+from mopd_core.divergences.outcomes import Outcomes
+from mopd_core.errors import ConfigError, DataError
+from mopd_core.interfaces import Generator, Objective, PeerSelector, Teacher, Tracker, Verifier
+from mopd_core.peers.teacher_prompt import TeacherPrompts
+from mopd_core.registry import Registries
+from mopd_core.training import models
+from mopd_core.training.evaluation import Evaluator
+from mopd_core.training.learner import Learner
+from mopd_core.training.optimiser import build_optimiser
+from mopd_core.training.rollouts import encode_prompts
+from mopd_core.types import Prompt, Sampling, VerifyItem
+from mopd_core.verification.router import RoutedItem, VerifierRouter
+
+
+@dataclass(frozen=True, slots=True)
+class DataSets:
+    """Encoded prompts."""
+
+    train: list[Prompt]
+    held_out: list[Prompt]
+
+
+@dataclass(slots=True)
+class Components:
+    """What the loop works with."""
+
+    config: RunConfig
+    data: DataSets
+    student: PreTrainedModel
+    tokenizer: Any
+    sampling: Sampling
+    generator: Generator
+    router: VerifierRouter
+    selector: PeerSelector
+    teacher_prompts: TeacherPrompts
+    learner: Learner
+    evaluator: Evaluator
+    trackers: list[Tracker] = field(default_factory=list)
+
+    def close(self) -> None:
+        self.generator.close()
+        self.router.close()
+        for tracker in self.trackers:
+            tracker.close()
+
+
+def _build(registries: Registries, kind: str, choice: PluginChoice, context: RunContext) -> Any:
+    with plugin_boundary(f"{kind[:-1]} {choice.name!r}"):
+        return registries[kind].build(choice, context)
+
+
+def load_data(config: RunConfig, registries: Registries, tokenizer: Any, folder: Path | None) -> DataSets:
+    """Both sets of prompts, encoded and checked. Raises `DataError` where there is nothing to train on."""
+    source = _build(registries, "datasets", config.data, RunContext(config.seed, registries, folder))
+    sets = source.load()
+    if not sets.train:
+        raise DataError(f"the data set {config.data.name!r} has no rows to train on")
+    options, rollout = config.model.chat_template_options, config.rollout
+    drop = rollout.overlong_prompts == "drop"
+    return DataSets(
+        encode_prompts(sets.train, tokenizer, options, rollout.max_prompt_tokens, drop),
+        encode_prompts(sets.held_out, tokenizer, options, rollout.max_prompt_tokens, drop),
+    )
+
+
+def build_router(
+    config: RunConfig, registries: Registries, prompts: Iterable[Prompt], context: RunContext
+) -> VerifierRouter:
+    """The run's verifier, and those that its data routes to; one that is not configured has its defaults."""
+    default: PluginChoice = config.verifier
+    chosen = {choice.name: choice for choice in (*config.routed_verifiers, default)}
+    routed = {prompt.verifier for prompt in prompts if prompt.verifier}
+    for name in routed - chosen.keys():
+        chosen[name] = choice_type(registries["verifiers"].get(name)).model_validate({"name": name})
+    wanted = {default.name, *routed}
+    verifiers: dict[str, Verifier] = {
+        name: _build(registries, "verifiers", choice, context) for name, choice in chosen.items() if name in wanted
+    }
+    return VerifierRouter(default.name, verifiers)
+
+
+def check_references(router: VerifierRouter, prompts: Sequence[Prompt]) -> None:
+    """Have every reference read once, by judging an empty response, so that bad data stops a run before it starts."""
+    items = [
+        RoutedItem(VerifyItem("", prompt.reference, prompt.id, prompt.messages), prompt.verifier) for prompt in prompts
+    ]
+    router.verify(items)
+
+
+def to_sampling(config: SamplingConfig, stop_ids: tuple[int, ...]) -> Sampling:
+    """The section as generators take it."""
+    return Sampling(config.max_tokens, config.temperature, config.top_p, config.top_k, stop_ids)
+
+
+def model_length(student: PreTrainedModel) -> int:
+    """The longest sequence that the model takes, in tokens."""
+    return int(getattr(student.config, "max_position_embeddings", None) or 2**31)
+
+
+def _check_lengths(config: RunConfig, data: DataSets, longest: int) -> None:
+    prompt = max((len(prompt.token_ids) for prompt in (*data.train, *data.held_out)), default=0)
+    response = max(config.rollout.sampling.max_tokens, config.evaluation.sampling.max_tokens)
+    if prompt + response > longest:
+        raise ConfigError(
+            f"the longest prompt has {prompt} tokens and a response may have {response}, together more than the "
+            f"model's {longest}. Lower rollout.sampling.max_tokens and evaluation.sampling.max_tokens, "
+            "or rollout.max_prompt_tokens"
+        )
+
+
+def build_components(config: RunConfig, registries: Registries, folder: Path | None) -> Components:
+    """Build everything, cheapest checks first, so that bad input stops before anything is computed."""
+    device = models.choose_device(config.training)
+    dtype = models.choose_dtype(config.training, device)
+    tokenizer = models.load_tokenizer(config.model)
+    data = load_data(config, registries, tokenizer, folder)
+    student = models.load_model(models.resolve_path(config.model.path), device, config.model.revision)
+    longest = model_length(student)
+    _check_lengths(config, data, longest)
+    stop_ids = models.stop_ids(student, tokenizer)
+    sampling = to_sampling(config.rollout.sampling, stop_ids)
+    teacher_prompts = TeacherPrompts(
+        config.context, tokenizer, longest - sampling.max_tokens, config.model.chat_template_options
+    )
+    context = ModelContext(
+        seed=config.seed,
+        registries=registries,
+        folder=folder,
+        student=student,
+        tokenizer=tokenizer,
+        model_path=config.model.path,
+        device=device,
+        compute_dtype=dtype,
+        max_length=longest,
+        load_model=lambda path: models.load_frozen(path, device),
+    )
+    objective: Objective = _build(registries, "objectives", config.objective, context)
+    if objective.uses_teacher:
+        teacher_prompts.check((*data.train, *data.held_out))
+    router = build_router(config, registries, (*data.train, *data.held_out), context)
+    generator: Generator = _build(registries, "generators", config.generator, context)
+    return Components(
+        config=config,
+        data=data,
+        student=student,
+        tokenizer=tokenizer,
+        sampling=sampling,
+        generator=generator,
+        router=router,
+        selector=_build(registries, "selectors", config.selector, context),
+        teacher_prompts=teacher_prompts,
+        learner=_build_learner(config, registries, context, objective, student),
+        evaluator=Evaluator(
+            generator,
+            router,
+            to_sampling(config.evaluation.sampling, stop_ids),
+            config.evaluation.samples,
+            config.rollout.success_threshold,
+            config.seed,
+        ),
+        trackers=[_build(registries, "trackers", choice, context) for choice in config.tracking.trackers],
+    )
+
+
+def _build_learner(
+    config: RunConfig, registries: Registries, context: ModelContext, objective: Objective, student: PreTrainedModel
+) -> Learner:
+    teacher: Teacher | None = None
+    if objective.uses_teacher:
+        teacher = _build(registries, "teachers", config.teacher, context)
+    head = models.Head(student)
+    if config.training.gradient_checkpointing:
+        student.gradient_checkpointing_enable({"use_reentrant": False})
+        student.train()
+    loss = HeadLoss(
+        head=head,
+        divergence=_build(registries, "divergences", config.divergence, context),
+        outcomes=Outcomes(cast("DivergenceConfig", config.divergence)),
+        sampling_temperature=config.rollout.sampling.temperature,
+        chunk_tokens=chunk_size(head.vocabulary, config.training.logits_memory_mib),
+    )
+    optimiser = build_optimiser(student, config.training)
+    return Learner(student, teacher, objective, loss, optimiser, config.training, context.device, context.compute_dtype)

@@ -1,0 +1,251 @@
+"""The loop: rollout, verify, select, score, update, teacher update, sync, evaluate, save.
+
+`Loop.run` reads top to bottom. What a stage does is in the module that it calls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from mopd_core.boundary import plugin_boundary
+from mopd_core.config.compose import RunConfig
+from mopd_core.data.order import prompts_for_step
+from mopd_core.errors import TrainingError
+from mopd_core.registry import Registries
+from mopd_core.tracking.progress import RunProgress
+from mopd_core.tracking.rows import rollout_rows
+from mopd_core.tracking.run_folder import RunFolder
+from mopd_core.training import rollouts as stage
+from mopd_core.training.batch import StepBatch, build_step
+from mopd_core.training.checkpoint import Checkpoints, TrainerState
+from mopd_core.training.components import Components
+from mopd_core.training.evaluation import Evaluation
+from mopd_core.training.interrupt import Interrupt
+from mopd_core.training.layout import Ids
+from mopd_core.training.learner import Update
+from mopd_core.training.models import StudentWeights
+from mopd_core.training.optimiser import learning_rate
+from mopd_core.types import RolloutGroup, StepRecord
+
+MAX_NON_FINITE = 3
+"""Steps in a row with a loss or gradient that is not finite after which a run stops."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds by phase of the present step."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+    def metrics(self) -> dict[str, float]:
+        return {f"time/{phase}_s": seconds for phase, seconds in self.seconds.items()}
+
+
+@dataclass(slots=True)
+class Loop:
+    """One run, from the state that it was given."""
+
+    parts: Components
+    folder: RunFolder
+    checkpoints: Checkpoints
+    state: TrainerState
+    registries: Registries
+    progress: RunProgress
+    interrupt: Interrupt
+
+    @property
+    def config(self) -> RunConfig:
+        return self.parts.config
+
+    def run(self) -> bool:
+        """Train to the last step; False where the run was interrupted or stopped by its guard, its state saved."""
+        if not self.state.before:
+            self.state.before = self._evaluate_all().scores()
+        while self.state.step < self.config.training.steps:
+            started = time.perf_counter()
+            step = self.state.step + 1
+            metrics = self._step(step)
+            self.state.step = step
+            evaluation = self._evaluate(step)
+            if evaluation is not None:
+                metrics |= {f"evaluation/{name}": value for name, value in evaluation.scores().items()}
+            self.state.seconds += time.perf_counter() - started
+            self._record(StepRecord(step, metrics))
+            collapsed = evaluation is not None and self._judge(evaluation)
+            stop = self.interrupt.requested or collapsed
+            if stop or step == self.config.training.steps or self._is_save_due(step):
+                self.checkpoints.save(self.state)
+            if self.state.non_finite_in_a_row >= MAX_NON_FINITE:
+                self.checkpoints.save(self.state)
+                raise TrainingError(self._non_finite_text())
+            if stop:
+                return False
+        return True
+
+    def _step(self, step: int) -> dict[str, float]:
+        parts, config, clock = self.parts, self.config, Clock()
+        started = time.perf_counter()
+        order = prompts_for_step(len(parts.data.train), config.rollout.prompts, step, config.seed)
+        prompts = [parts.data.train[row] for row in order]
+        with self._phase(clock, "generate"):
+            rollouts = stage.sample(
+                parts.generator,
+                config.generator.name,
+                prompts,
+                parts.sampling,
+                config.rollout.group_size,
+                config.seed,
+                step,
+            )
+        with self._phase(clock, "verify"):
+            groups = stage.judge(parts.router, prompts, rollouts, config.rollout.success_threshold)
+        metrics = stage.group_metrics(groups)
+        with self._phase(clock, "context"):
+            contexts = self._contexts(groups, step, metrics)
+            batch = build_step(groups, _token_ids(contexts))
+        with self._phase(clock, "learn"):
+            update = self._learn(batch, step)
+        with self._phase(clock, "sync"):
+            if update.outcome == "trained":
+                self._follow(step)
+        with self._phase(clock, "record"):
+            self._save_rollouts(step, groups, contexts, batch, update)
+        sampled = sum(len(rollout.token_ids) for group in rollouts for rollout in group)
+        self.state.rollouts += sum(len(group) for group in rollouts)
+        self.state.tokens += sampled
+        total = time.perf_counter() - started
+        return metrics | update.metrics | clock.metrics() | {"time/step_s": total, "time/tokens_per_s": sampled / total}
+
+    @contextmanager
+    def _phase(self, clock: Clock, name: str) -> Iterator[None]:
+        self.progress.phase(name)
+        with clock(name):
+            yield
+
+    def _contexts(self, groups: list[RolloutGroup], step: int, metrics: dict[str, float]) -> stage.Contexts:
+        parts, config = self.parts, self.config
+        if not parts.learner.objective.uses_teacher:
+            return stage.Contexts([], [[None] * len(group) for group in groups])
+        contexts = stage.choose_contexts(
+            parts.selector, config.selector.name, parts.teacher_prompts, groups, config.seed, step
+        )
+        metrics |= stage.context_metrics(contexts)
+        return contexts
+
+    def _learn(self, batch: StepBatch, step: int) -> Update:
+        with plugin_boundary(f"objective {self.config.objective.name!r}"):
+            update = self.parts.learner.learn(batch, learning_rate(self.config.training, step))
+        state = self.state
+        state.non_finite_in_a_row = state.non_finite_in_a_row + 1 if update.outcome == "non-finite" else 0
+        if update.outcome != "trained":
+            state.skipped_steps += 1
+        if update.outcome == "non-finite":
+            self.progress.note(f"step {step}: loss or gradient is not finite; the step is skipped")
+        if update.outcome == "nothing":
+            self.progress.note(f"step {step}: {self._nothing_text(batch)}; the step trains on nothing")
+        update.metrics["train/skipped_steps"] = float(state.skipped_steps)
+        return update
+
+    def _nothing_text(self, batch: StepBatch) -> str:
+        if not bool((batch.tokens.reward >= self.config.rollout.success_threshold).any()):
+            return "no rollout succeeded"
+        return "no rollout has a context to show" if self.parts.learner.objective.uses_teacher else "nothing to learn"
+
+    def _follow(self, step: int) -> None:
+        """The teacher follows the student, and the generator takes its weights."""
+        parts = self.parts
+        if parts.learner.teacher is not None:
+            with plugin_boundary(f"teacher {self.config.teacher.name!r}"):
+                parts.learner.teacher.update(parts.student)
+        with plugin_boundary(f"generator {self.config.generator.name!r}"):
+            parts.generator.sync_weights(StudentWeights(parts.student), step)
+
+    def _save_rollouts(
+        self, step: int, groups: list[RolloutGroup], contexts: stage.Contexts, batch: StepBatch, update: Update
+    ) -> None:
+        every = self.config.tracking.rollouts_every
+        if not every or step % every:
+            return
+        values = {
+            (target.group, target.index): {name: value[target.span].tolist() for name, value in update.values.items()}
+            for target in batch.targets
+        }
+        self.folder.write_rollouts(step, rollout_rows(groups, contexts.selections, values))
+
+    def _record(self, record: StepRecord) -> None:
+        self.folder.append_metrics(record.step, record.metrics)
+        for choice, tracker in zip(self.config.tracking.trackers, self.parts.trackers, strict=True):
+            with plugin_boundary(f"tracker {choice.name!r}"):
+                tracker.log(record)
+        with plugin_boundary("the hook mopd_step_finished"):
+            self.registries.manager.hook.mopd_step_finished(step=record)
+        self.progress.step_done(record)
+
+    def _evaluate_all(self) -> Evaluation:
+        self.progress.phase("evaluate")
+        return self.parts.evaluator(self.parts.data.held_out)
+
+    def _evaluate(self, step: int) -> Evaluation | None:
+        """The held-out prompts, where an evaluation is due; always after the last step."""
+        every = self.config.evaluation.every
+        if step < self.config.training.steps and not (every and step % every == 0):
+            return None
+        self.progress.phase("evaluate")
+        return self.parts.evaluator(self.parts.data.held_out[: self.config.evaluation.prompts])
+
+    def _judge(self, evaluation: Evaluation) -> bool:
+        """Remember the best evaluation; whether the guard stops the run."""
+        state, config = self.state, self.config.evaluation
+        if evaluation.mean > state.best_score:
+            state.best_step, state.best_score = state.step, evaluation.mean
+        fallen = state.best_score - evaluation.mean
+        if config.guard == "off" or fallen < config.guard_drop:
+            return False
+        advice = "stopping" if config.guard == "stop" else "going on; evaluation.guard=stop would stop here"
+        self.progress.note(
+            f"step {state.step}: held-out mean@{config.samples} is {evaluation.mean:.3f}, {fallen:.3f} below its best "
+            f"of {state.best_score:.3f} at step {state.best_step}: the student may be collapsing. Lower training.lr; "
+            f"{advice}"
+        )
+        return config.guard == "stop"
+
+    def _is_save_due(self, step: int) -> bool:
+        return step % self.config.training.save_every == 0 or self.state.best_step == step
+
+    def _non_finite_text(self) -> str:
+        return (
+            f"the loss or its gradient was not finite in {MAX_NON_FINITE} steps in a row; the state after step "
+            f"{self.state.step} is saved in {self.checkpoints.folder}. Lower training.lr, or look at the divergence "
+            f"{self.config.divergence.name!r}; then resume or start again"
+        )
+
+    def summary(self, finished: bool) -> dict[str, Any]:
+        """What `summary.json` holds."""
+        state = self.state
+        after = self._evaluate_all()
+        return {
+            "finished": finished,
+            "before": state.before,
+            "after": after.scores(),
+            "best": {"step": state.best_step, f"mean@{after.samples}": state.best_score},
+            "held_out_prompts": after.prompts,
+            "steps": state.step,
+            "skipped_steps": state.skipped_steps,
+            "rollouts": state.rollouts,
+            "tokens": state.tokens,
+            "seconds": round(state.seconds, 3),
+        }
+
+
+def _token_ids(contexts: stage.Contexts) -> list[list[Ids | None]]:
+    return [[None if prompt is None else prompt.token_ids for prompt in row] for row in contexts.prompts]

@@ -1,0 +1,104 @@
+"""`train` and `evaluate`: what the command line, and anyone who embeds the whole run, calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mopd_core.boundary import plugin_boundary
+from mopd_core.config.compose import RunConfig
+from mopd_core.registry import Registries
+from mopd_core.tracking.progress import RunProgress
+from mopd_core.tracking.run_folder import RunFolder
+from mopd_core.tracking.run_log import run_log
+from mopd_core.training.checkpoint import Checkpoints, TrainerState
+from mopd_core.training.components import Components, build_components, check_references
+from mopd_core.training.interrupt import Interrupt
+from mopd_core.training.loop import Loop
+from mopd_core.training.models import StudentWeights
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    config: RunConfig, registries: Registries, folder: Path, resume: bool = False, console: Console | None = None
+) -> dict[str, Any]:
+    """Run to the end, or to an interruption (`finished` is then False), and return what `summary.json` holds.
+
+    folder: the run's folder; a new one, or with `resume` one that holds a run of the same config. Raises `MopdError`.
+    """
+    opened = RunFolder.resume(folder) if resume else RunFolder.create(folder)
+    with opened as run_folder, _components(config, registries, folder) as parts:
+        if not resume:
+            check_references(parts.router, (*parts.data.train, *parts.data.held_out))
+            run_folder.write_config(config.model_dump(mode="json"))
+        with run_log(run_folder.log_path):
+            return _train(parts, run_folder, registries, resume, console)
+
+
+def _train(
+    parts: Components, folder: RunFolder, registries: Registries, resume: bool, console: Console | None
+) -> dict[str, Any]:
+    checkpoints = Checkpoints(
+        folder.checkpoints_path, parts.student, parts.tokenizer, parts.learner.optimiser, parts.learner.teacher
+    )
+    state = _restore(parts, checkpoints, folder) if resume else TrainerState()
+    hook = registries.manager.hook
+    with plugin_boundary("the hook mopd_run_started"):
+        hook.mopd_run_started(folder=folder.path, config=parts.config)
+    with RunProgress(parts.config.training.steps, state.step, console) as progress, Interrupt(progress.note) as stop:
+        loop = Loop(parts, folder, checkpoints, state, registries, progress, stop)
+        _announce(parts, progress)
+        finished = loop.run()
+        summary = loop.summary(finished)
+    folder.write_summary(summary)
+    with plugin_boundary("the hook mopd_run_finished"):
+        hook.mopd_run_finished(folder=folder.path, summary=summary)
+    return summary
+
+
+def _restore(parts: Components, checkpoints: Checkpoints, folder: RunFolder) -> TrainerState:
+    """The newest complete checkpoint's state, with everything after it forgotten; a fresh one where there is none."""
+    newest = checkpoints.newest()
+    if newest is None:
+        folder.rewind(0)
+        return TrainerState()
+    state = checkpoints.load(newest)
+    folder.rewind(state.step)
+    parts.generator.sync_weights(StudentWeights(parts.student), state.step)
+    log.info("resuming after step %d from %s", state.step, newest.name)
+    return state
+
+
+def _announce(parts: Components, progress: RunProgress) -> None:
+    config, data = parts.config, parts.data
+    progress.note(
+        f"{config.training.steps} steps of {config.rollout.prompts} prompts x {config.rollout.group_size} rollouts; "
+        f"{len(data.train)} prompts to train on, {len(data.held_out)} held out; "
+        f"generator {config.generator.name}, verifier {config.verifier.name}, objective {config.objective.name}"
+    )
+    if not parts.learner.objective.uses_teacher:
+        progress.note(
+            f"objective {config.objective.name} uses no teacher: selector, context, divergence and teacher rest"
+        )
+
+
+def evaluate(config: RunConfig, registries: Registries) -> dict[str, Any]:
+    """Held-out mean@k and pass@k of the model that `config.model` names."""
+    with _components(config, registries, None) as parts:
+        result = parts.evaluator(parts.data.held_out)
+        return {**result.scores(), "prompts": result.prompts, "unknown": result.unknown, "tokens": result.tokens}
+
+
+@contextmanager
+def _components(config: RunConfig, registries: Registries, folder: Path | None) -> Iterator[Components]:
+    parts = build_components(config, registries, folder)
+    try:
+        yield parts
+    finally:
+        parts.close()
