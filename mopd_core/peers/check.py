@@ -1,0 +1,50 @@
+"""What the core requires of every selector, built-in or not, before anything is shown to a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mopd_core.errors import SelectorError
+from mopd_core.types import Peer, PeerSelection, RolloutGroup
+
+
+def check_selections(
+    selector_name: str, groups: Sequence[RolloutGroup], selections: Sequence[Sequence[PeerSelection]]
+) -> None:
+    """Raise `SelectorError` naming the selector unless every selection may be shown.
+
+    Every group has one selection a rollout, in order; every peer exists, was judged, and is not the target itself.
+    """
+    if len(selections) != len(groups):
+        raise SelectorError(
+            f"selector {selector_name!r} returned selections for {len(selections)} groups and was given {len(groups)}; "
+            "it has to return one list a group, in order"
+        )
+    for number, (group, chosen) in enumerate(zip(groups, selections, strict=True)):
+        targets = [selection.target for selection in chosen]
+        if targets != list(range(len(group))):
+            raise SelectorError(
+                f"selector {selector_name!r} returned selections for the targets {targets} of group {number} (prompt "
+                f"{group.prompt.id!r}, {len(group)} rollouts); it has to return one for every rollout, in order, with "
+                "or without peers"
+            )
+        for selection in chosen:
+            for peer in selection.peers:
+                if fault := _fault(groups, number, selection.target, peer):
+                    raise SelectorError(
+                        f"selector {selector_name!r} shows rollout {peer.index} of group {peer.group} to target "
+                        f"{selection.target} of group {number} (prompt {group.prompt.id!r}): {fault}"
+                    )
+
+
+def _fault(groups: Sequence[RolloutGroup], number: int, target: int, peer: Peer) -> str | None:
+    """What forbids showing the peer to a target of group `number`, if anything does."""
+    if not 0 <= peer.group < len(groups):
+        return f"there is no such group; the step has groups 0 to {len(groups) - 1}"
+    if not 0 <= peer.index < len(groups[peer.group]):
+        return f"there is no such rollout; the group has rollouts 0 to {len(groups[peer.group]) - 1}"
+    if (peer.group, peer.index) == (number, target):
+        return "a target is never its own peer"
+    if not groups[peer.group].is_known(peer.index):
+        return "its verdict is unknown, and such a rollout is never shown; choose from RolloutGroup.known"
+    return None
