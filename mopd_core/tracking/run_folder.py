@@ -1,0 +1,182 @@
+"""The layout of a run's folder, and the only code that writes or reads its files (checkpoints and the report aside).
+
+    config.json  metrics.jsonl  summary.json  rollouts/step-000012.jsonl.zst  checkpoints/  report.html  log.txt
+
+`metrics.jsonl` is the source of truth; a line is added a step. Every other file is written whole, under a temporary
+name. A new file of a run gets its path and its reader and writer here. No torch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import zstandard
+
+from mopd_core.errors import CheckpointError, ConfigError
+from mopd_core.tracking.atomic import write_atomically
+from mopd_core.tracking.json_text import to_line, to_text
+from mopd_core.tracking.lock import FolderLock
+from mopd_core.types import Json
+
+_ROLLOUTS_NAME = re.compile(r"step-(\d{6,})\.jsonl\.zst")
+
+
+class RunFolder:
+    """One run's folder: `create` a new one or `resume` an old one to train in it, `open` one to read it."""
+
+    def __init__(self, path: Path, lock: FolderLock | None = None) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Make the folder and lock it. Raises `ConfigError` if it holds a run, or another process trains in it."""
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"{str(path)!r} is a file; choose another folder with --out")
+        path.mkdir(parents=True, exist_ok=True)
+        folder = cls(path, FolderLock(path))
+        if folder.holds_run():
+            folder.close()
+            raise ConfigError(f"{str(path)!r} already holds a run; go on with it (--resume), or choose another --out")
+        return folder
+
+    @classmethod
+    def resume(cls, path: Path) -> RunFolder:
+        """Open a run's folder and lock it. Raises `CheckpointError` if it holds none, `ConfigError` if it is locked."""
+        folder = cls.open(path)
+        return cls(folder.path, FolderLock(folder.path))
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open a run's folder to read it; a run may be going on in it. Raises `CheckpointError` if it holds none."""
+        folder = cls(path)
+        if not folder.holds_run():
+            raise CheckpointError(f"{str(path)!r} holds no run: no {folder.config_path.name} in it; check the path")
+        return folder
+
+    def holds_run(self) -> bool:
+        """Whether a run has been started here."""
+        return self.config_path.is_file()
+
+    def close(self) -> None:
+        """Release the lock. Calling it twice is fine."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def summary_path(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def report_path(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.txt"
+
+    def rollouts_path(self, step: int) -> Path:
+        """Where a step's rollouts are, or will be."""
+        return self.path / "rollouts" / f"step-{step:06d}.jsonl.zst"
+
+    def write_config(self, config: Mapping[str, Json]) -> None:
+        """Write the run's config; from then on the folder holds a run."""
+        write_atomically(self.config_path, to_text(dict(config)).encode())
+
+    def read_config(self) -> dict[str, Json]:
+        """Raises `CheckpointError` if it is missing or damaged."""
+        return _read_object(self.config_path)
+
+    def write_summary(self, summary: Mapping[str, Json]) -> None:
+        """Write what the run came to."""
+        write_atomically(self.summary_path, to_text(dict(summary)).encode())
+
+    def read_summary(self) -> dict[str, Json]:
+        """Raises `CheckpointError` if it is missing (the run has not ended) or damaged."""
+        return _read_object(self.summary_path)
+
+    def append_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add a step's line: `step` first, then the metrics; a number that is not finite becomes null."""
+        with self.metrics_path.open("a", encoding="utf-8") as stream:
+            stream.write(to_line({"step": step, **metrics}))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines in order. A last line that was torn by a crash is left out; elsewhere it is a `CheckpointError`."""
+        if not self.metrics_path.exists():
+            return []
+        lines = self.metrics_path.read_bytes().splitlines()
+        records: list[dict[str, Any]] = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                records.append(json.loads(line))
+            except ValueError as error:
+                if number < len(lines):
+                    raise CheckpointError(f"{self.metrics_path} line {number} is damaged: {error}") from error
+        return records
+
+    def write_rollouts(self, step: int, rows: Iterable[Mapping[str, Json]]) -> None:
+        """Write a step's rows as compressed JSON Lines; `rows.rollout_rows` makes them."""
+        path = self.rollouts_path(step)
+        path.parent.mkdir(exist_ok=True)
+        text = "".join(to_line(dict(row)) for row in rows)
+        write_atomically(path, zstandard.ZstdCompressor().compress(text.encode()))
+
+    def read_rollouts(self, step: int) -> list[dict[str, Any]]:
+        """A step's rows. Raises `CheckpointError` if they are missing or damaged."""
+        path = self.rollouts_path(step)
+        if not path.exists():
+            steps = ", ".join(map(str, self.rollout_steps())) or "none"
+            raise CheckpointError(f"{str(self.path)!r} has no rollouts of step {step}; steps with rollouts: {steps}")
+        try:
+            text = zstandard.ZstdDecompressor().decompress(path.read_bytes())
+            return [json.loads(line) for line in text.splitlines()]
+        except (zstandard.ZstdError, ValueError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+
+    def rollout_steps(self) -> list[int]:
+        """The steps whose rollouts were kept, ascending."""
+        names = (_ROLLOUTS_NAME.fullmatch(file.name) for file in (self.path / "rollouts").glob("*"))
+        return sorted(int(name[1]) for name in names if name)
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after `step`, so that a resumed run counts nothing twice; mends a torn last line."""
+        kept = [record for record in self.read_metrics() if record["step"] <= step]
+        write_atomically(self.metrics_path, "".join(map(to_line, kept)).encode())
+        for later in self.rollout_steps():
+            if later > step:
+                self.rollouts_path(later).unlink()
+        self.summary_path.unlink(missing_ok=True)
+
+
+def _read_object(path: Path) -> dict[str, Json]:
+    try:
+        return cast("dict[str, Json]", json.loads(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no {path}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
