@@ -71,7 +71,7 @@ class Rollout:
     """One sampled response. Token ids are what is trained on; the text is for people and verifiers.
 
     token_ids: [T] int32. logprobs: [T] float32, nats, under the distribution that each token was drawn from, with
-    temperature, top-p and top-k applied. own: [T] bool, which tokens the model itself produced. version: the weights that made it.
+    temperature, top-p and top-k applied. own: [T] bool, which tokens the model itself produced. version: of the weights.
     """
 
     token_ids: NDArray[np.int32]
@@ -162,7 +162,7 @@ class RolloutGroup:
 class Peer:
     """One rollout shown to the teacher: rollout `index` of the step's group number `group`.
 
-    role: how the teacher's prompt introduces it; it is the slot's, since a control may fill a success's slot with a failure.
+    role: how the teacher's prompt introduces it. It is the slot's: a control may fill a success's slot with a failure.
     """
 
     group: int

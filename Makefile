@@ -1,0 +1,48 @@
+# The two commands of a fresh clone are `make demo` and `make test`; each sets up all that it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CHECKED := mopd_core mopd_backends mopd_verifiers cli.py tests benchmarks plugins
+# Without a torch in the environment, pip would fetch gigabytes of CUDA packages; users keep the torch that they have.
+TORCH ?= torch==2.13.0
+
+.PHONY: setup demo test test-oldest lint types bench docs clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/mopd run
+
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# The same tests with the oldest transformers that we promise to work with.
+test-oldest:
+	$(MAKE) setup VENV=.venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet "transformers==5.5.3"
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2
+
+lint: setup
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+
+types: setup
+	$(BIN)/mypy
+
+bench: setup
+	for script in benchmarks/*.py; do OMP_NUM_THREADS=2 $(BIN)/python $$script || exit 1; done
+
+docs: setup
+	$(BIN)/python -m mopd_core.config.reference > docs/config.md
+
+clean:
+	rm -rf .venv .venv-oldest dist build runs
