@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mopd_core.boundary import plugin_boundary
 from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.interfaces import Divergence, TeacherPass
 from mopd_core.training.models import Head
@@ -57,6 +58,7 @@ class HeadLoss:
     outcomes: Outcomes
     sampling_temperature: float
     chunk_tokens: int
+    divergence_name: str = "divergence"
 
     def __call__(
         self, hidden: Tensor, tokens: HeadTokens, teacher: TeacherPass | None, count: float
@@ -80,7 +82,7 @@ class HeadLoss:
         stats = []
         for start in range(0, len(tokens.rows), self.chunk_tokens):
             part = _part(tokens, slice(start, start + self.chunk_tokens))
-            logits = self.head(hidden[part.rows]).float()
+            logits = _at_least_fp32(self.head(hidden[part.rows]))
             teacher_logits = _teacher_logits(teacher, part)
             stats.append(self._stats(logits, teacher_logits, part, torch.full_like(part.logprob_weights, torch.nan)))
         return _join(stats)
@@ -92,21 +94,22 @@ class HeadLoss:
         with torch.enable_grad():
             hidden = hidden.detach().requires_grad_()
             logits = self.head(hidden)
-            leaf = logits.detach().float().requires_grad_()
+            leaf = _at_least_fp32(logits.detach()).requires_grad_()
             teacher_logits = _teacher_logits(teacher, tokens)
             outputs, upstream = [], []
-            value = torch.zeros((), device=leaf.device)
+            value = leaf.new_zeros(())
             divergence = torch.full_like(tokens.logprob_weights, torch.nan)
             if teacher_logits is not None:
                 log_p, log_q = self.outcomes(leaf, teacher_logits)
-                divergence, slope = _value_and_grad(self.divergence, log_p, log_q)
-                weights = tokens.divergence_weights / count
+                with plugin_boundary(self.divergence_name):
+                    divergence, slope = _value_and_grad(self.divergence, log_p, log_q)
+                weights = tokens.divergence_weights.to(leaf.dtype) / count
                 value = value + (weights * divergence).sum()
                 outputs.append(log_p)
                 upstream.append(slope.mul_(weights[:, None]))
             if bool(tokens.logprob_weights.any()):
                 chosen = _sampled(leaf, tokens.targets, self.sampling_temperature)
-                weights = tokens.logprob_weights / count
+                weights = tokens.logprob_weights.to(leaf.dtype) / count
                 value = value + (weights * chosen.detach()).sum()
                 outputs.append(chosen)
                 upstream.append(weights)
@@ -142,7 +145,7 @@ class _Chunked(torch.autograd.Function):
         chunk_tokens: int,
         *parameters: Tensor,
     ) -> Tensor:
-        total = torch.zeros((), device=rows.device)
+        total = _at_least_fp32(rows.new_zeros(()))
         of_rows = torch.empty_like(rows)
         of_parameters = [torch.zeros_like(parameter) for parameter in parameters]
         for start in range(0, len(rows), chunk_tokens):
@@ -180,10 +183,14 @@ def _sampled(logits: Tensor, targets: Tensor, temperature: float) -> Tensor:
     return scaled.gather(-1, targets[:, None]).squeeze(-1) - scaled.logsumexp(-1)
 
 
+def _at_least_fp32(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def _teacher_logits(teacher: TeacherPass | None, tokens: HeadTokens) -> Tensor | None:
     if teacher is None or tokens.teacher_rows is None:
         return None
-    return teacher.logits(tokens.teacher_rows).float()
+    return _at_least_fp32(teacher.logits(tokens.teacher_rows))
 
 
 def _part(tokens: HeadTokens, part: slice) -> HeadTokens:

@@ -66,7 +66,7 @@ class MicroBatch:
                     weights.divergence[places],
                 )
                 rows, targets, logprob, divergence = (value.to(device) for value in values)
-                teacher_rows = self.teacher_rows.to(device) if part.start == 0 else None
+                teacher_rows = self.teacher_rows.to(device) if part.stop is not None else None
                 parts.append(HeadTokens(rows, teacher_rows, targets, logprob, divergence))
         return parts
 
@@ -155,7 +155,7 @@ def _micro_batch(members: Sequence[Target], mask: Tensor, distilled: Tensor) -> 
     taught = [
         (position, target.teacher_prompt, target)
         for position, target in enumerate(members)
-        if target.teacher_prompt is not None and bool(distilled[target.span].any())
+        if target.teacher_prompt is not None and bool((mask & distilled)[target.span].any())
     ]
     teacher = lay_out([_inputs(prompt, target.response) for _, prompt, target in taught]) if taught else None
     with_teacher: list[tuple[Tensor, Tensor, Tensor]] = []

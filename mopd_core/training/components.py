@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +19,12 @@ from mopd_core.divergences.head import HeadLoss, chunk_size
 from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.errors import ConfigError, DataError
 from mopd_core.interfaces import Generator, Objective, PeerSelector, Teacher, Tracker, Verifier
+from mopd_core.peers.context import request_summary
 from mopd_core.peers.teacher_prompt import TeacherPrompts
 from mopd_core.registry import Registries
 from mopd_core.training import models
 from mopd_core.training.evaluation import Evaluator
-from mopd_core.training.learner import Learner
+from mopd_core.training.learner import Learner, PluginNames
 from mopd_core.training.optimiser import build_optimiser
 from mopd_core.training.rollouts import encode_prompts
 from mopd_core.types import Prompt, Sampling, VerifyItem
@@ -73,12 +74,14 @@ def load_data(config: RunConfig, registries: Registries, tokenizer: Any, folder:
     sets = source.load()
     if not sets.train:
         raise DataError(f"the data set {config.data.name!r} has no rows to train on")
-    options, rollout = config.model.chat_template_options, config.rollout
-    drop = rollout.overlong_prompts == "drop"
-    return DataSets(
-        encode_prompts(sets.train, tokenizer, options, rollout.max_prompt_tokens, drop),
-        encode_prompts(sets.held_out, tokenizer, options, rollout.max_prompt_tokens, drop),
-    )
+
+    def prepare(prompts: Sequence[Prompt]) -> list[Prompt]:
+        asked = [replace(prompt, messages=request_summary(config.context, prompt.messages)) for prompt in prompts]
+        drop = config.rollout.overlong_prompts == "drop"
+        options = config.model.chat_template_options
+        return encode_prompts(asked, tokenizer, options, config.rollout.max_prompt_tokens, drop)
+
+    return DataSets(prepare(sets.train), prepare(sets.held_out))
 
 
 def build_router(
@@ -196,6 +199,16 @@ def _build_learner(
         outcomes=Outcomes(cast("DivergenceConfig", config.divergence)),
         sampling_temperature=config.rollout.sampling.temperature,
         chunk_tokens=chunk_size(head.vocabulary, config.training.logits_memory_mib),
+        divergence_name=f"divergence {config.divergence.name!r}",
     )
-    optimiser = build_optimiser(student, config.training)
-    return Learner(student, teacher, objective, loss, optimiser, config.training, context.device, context.compute_dtype)
+    return Learner(
+        student,
+        teacher,
+        objective,
+        loss,
+        build_optimiser(student, config.training),
+        config.training,
+        context.device,
+        context.compute_dtype,
+        PluginNames(f"objective {config.objective.name!r}", f"teacher {config.teacher.name!r}"),
+    )

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mopd_core.boundary import plugin_boundary
 from mopd_core.config.sections import TrainingConfig
 from mopd_core.divergences.head import HeadLoss, HeadTokens, TokenStats
 from mopd_core.errors import PluginError
@@ -35,6 +36,14 @@ class Update:
     values: dict[str, Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class PluginNames:
+    """What to call the plugins in an error."""
+
+    objective: str = "objective"
+    teacher: str = "teacher"
+
+
 @dataclass(slots=True)
 class Learner:
     """Owns the student's optimiser; everything else is given. `teacher` is None where the objective uses none."""
@@ -47,12 +56,14 @@ class Learner:
     config: TrainingConfig
     device: torch.device
     dtype: torch.dtype
+    names: PluginNames = PluginNames()
 
     def learn(self, batch: StepBatch, lr: float) -> Update:
         """One optimiser step. With nothing to train on, or a loss or gradient that is not finite, weights stay."""
         scores = self._score(batch) if self.objective.needs_scores else None
-        weights = self.objective.weights(batch.tokens, scores)
-        _check_weights(weights, len(batch.tokens.tokens))
+        with plugin_boundary(self.names.objective):
+            weights = self.objective.weights(batch.tokens, scores)
+        _check_weights(self.names.objective, weights, len(batch.tokens.tokens))
         count = batch.tokens.total(weights.mask)
         values = {name: torch.full_like(batch.tokens.behaviour_logprobs, math.nan) for name in TokenStats.__slots__}
         if count == 0:
@@ -110,7 +121,8 @@ class Learner:
     def _read(self, micro: MicroBatch) -> TeacherPass | None:
         if micro.teacher is None or self.teacher is None:
             return None
-        return self.teacher.read(micro.teacher)
+        with plugin_boundary(self.names.teacher):
+            return self.teacher.read(micro.teacher)
 
 
 def _teacher_of(part: HeadTokens, teacher: TeacherPass | None) -> TeacherPass | None:
@@ -129,11 +141,11 @@ def _store(values: dict[str, Tensor], micro: MicroBatch, stats: list[TokenStats]
         value[micro.tokens] = torch.cat([getattr(part, name) for part in stats]).float().cpu()
 
 
-def _check_weights(weights: TokenWeights, n: int) -> None:
+def _check_weights(who: str, weights: TokenWeights, n: int) -> None:
     for name in TokenWeights.__slots__:
         shape = tuple(getattr(weights, name).shape)
         if shape != (n,):
-            raise PluginError(f"the objective returned {name} of shape {shape}; it has to be [{n}], one a token")
+            raise PluginError(f"{who} returned {name} of shape {shape}; it has to be [{n}], one a token")
 
 
 def _token_metrics(tokens: TokenBatch, weights: TokenWeights, values: dict[str, Tensor]) -> dict[str, float]:

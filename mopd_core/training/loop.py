@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from mopd_core.boundary import plugin_boundary
 from mopd_core.config.compose import RunConfig
 from mopd_core.data.order import prompts_for_step
@@ -62,6 +64,7 @@ class Loop:
     registries: Registries
     progress: RunProgress
     interrupt: Interrupt
+    after: Evaluation | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -70,8 +73,9 @@ class Loop:
     def run(self) -> bool:
         """Train to the last step; False where the run was interrupted or stopped by its guard, its state saved."""
         if not self.state.before:
-            self.state.before = self._evaluate_all().scores()
-        while self.state.step < self.config.training.steps:
+            before = self._evaluate_all()
+            self.state.before, self.state.best_score = before.scores(), before.mean
+        while self.state.step < self.config.training.steps and not self.interrupt.requested:
             started = time.perf_counter()
             step = self.state.step + 1
             metrics = self._step(step)
@@ -89,8 +93,8 @@ class Loop:
                 self.checkpoints.save(self.state)
                 raise TrainingError(self._non_finite_text())
             if stop:
-                return False
-        return True
+                break
+        return self.state.step == self.config.training.steps
 
     def _step(self, step: int) -> dict[str, float]:
         parts, config, clock = self.parts, self.config, Clock()
@@ -143,8 +147,14 @@ class Loop:
         return contexts
 
     def _learn(self, batch: StepBatch, step: int) -> Update:
-        with plugin_boundary(f"objective {self.config.objective.name!r}"):
+        try:
             update = self.parts.learner.learn(batch, learning_rate(self.config.training, step))
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"step {step} does not fit in the device's memory. Lower training.micro_batch_tokens "
+                f"({self.config.training.micro_batch_tokens}) or training.logits_memory_mib "
+                f"({self.config.training.logits_memory_mib}), or set training.gradient_checkpointing; then --resume"
+            ) from error
         state = self.state
         state.non_finite_in_a_row = state.non_finite_in_a_row + 1 if update.outcome == "non-finite" else 0
         if update.outcome != "trained":
@@ -196,9 +206,12 @@ class Loop:
         return self.parts.evaluator(self.parts.data.held_out)
 
     def _evaluate(self, step: int) -> Evaluation | None:
-        """The held-out prompts, where an evaluation is due; always after the last step."""
+        """The held-out prompts, where an evaluation is due: all of them after the last step."""
+        if step == self.config.training.steps:
+            self.after = self._evaluate_all()
+            return self.after
         every = self.config.evaluation.every
-        if step < self.config.training.steps and not (every and step % every == 0):
+        if not every or step % every:
             return None
         self.progress.phase("evaluate")
         return self.parts.evaluator(self.parts.data.held_out[: self.config.evaluation.prompts])
@@ -230,15 +243,16 @@ class Loop:
         )
 
     def summary(self, finished: bool) -> dict[str, Any]:
-        """What `summary.json` holds."""
+        """What `summary.json` holds; `after` is null in a run that did not finish."""
         state = self.state
-        after = self._evaluate_all()
+        if finished and self.after is None:
+            self.after = self._evaluate_all()
         return {
             "finished": finished,
             "before": state.before,
-            "after": after.scores(),
-            "best": {"step": state.best_step, f"mean@{after.samples}": state.best_score},
-            "held_out_prompts": after.prompts,
+            "after": self.after.scores() if self.after else None,
+            "best": {"step": state.best_step, f"mean@{self.config.evaluation.samples}": state.best_score},
+            "held_out_prompts": len(self.parts.data.held_out),
             "steps": state.step,
             "skipped_steps": state.skipped_steps,
             "rollouts": state.rollouts,

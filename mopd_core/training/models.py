@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from mopd_core.bundled import model_path as bundled_model_path
 from mopd_core.config.sections import ModelConfig, TrainingConfig
@@ -45,6 +46,10 @@ def choose_dtype(config: TrainingConfig, device: torch.device) -> torch.dtype:
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
     """The context in which forward passes run."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+transformers_logging.disable_progress_bar()
+"""Loading and saving shards draw bars of their own, across the run's."""
 
 
 def _load(path: str, load: Callable[[], Any], what: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +33,7 @@ def train(
 
     folder: the run's folder; a new one, or with `resume` one that holds a run of the same config. Raises `MopdError`.
     """
-    opened = RunFolder.resume(folder) if resume else RunFolder.create(folder)
-    with opened as run_folder, _components(config, registries, folder) as parts:
+    with _folder(folder, resume) as run_folder, _components(config, registries, folder) as parts:
         if not resume:
             check_references(parts.router, (*parts.data.train, *parts.data.held_out))
             run_folder.write_config(config.model_dump(mode="json"))
@@ -102,3 +102,15 @@ def _components(config: RunConfig, registries: Registries, folder: Path | None) 
         yield parts
     finally:
         parts.close()
+
+
+@contextmanager
+def _folder(path: Path, resume: bool) -> Iterator[RunFolder]:
+    """The run's folder, locked; a new one in which no run came to start is removed again."""
+    is_new = not path.exists()
+    with RunFolder.resume(path) if resume else RunFolder.create(path) as folder:
+        try:
+            yield folder
+        finally:
+            if is_new and not folder.holds_run():
+                shutil.rmtree(path)
