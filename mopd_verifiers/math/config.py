@@ -1,0 +1,25 @@
+"""The options of the verifier `math`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mopd_core.config.base import PluginConfig
+
+
+class MathConfig(PluginConfig):
+    """Final answers against a gold number or expression, with math-verify, in worker processes.
+
+    A prompt's reference is the gold answer: a number, or a string such as `1,080`, `\\frac{1}{2}` or `(2, 3]`. The
+    final answer is the last closed box; without a box, what follows the last `####`, `Answer:` or `answer is`; without
+    those, the last expression. Text up to a closing `</think>` is not looked at.
+    """
+
+    timeout_s: float = Field(default=5.0, gt=0)
+    """Longest wall time for one response, in seconds; a response that takes longer has failed."""
+
+    workers: int | None = Field(default=None, ge=1)
+    """Worker processes; by default one a CPU, four at most. Each takes about 60 MB."""
+
+    memory_mb: int = Field(default=1024, ge=256)
+    """Address space of a worker, in MiB; a response whose answer needs more has failed."""

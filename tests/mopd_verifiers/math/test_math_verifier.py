@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mopd_core.errors import DataError, VerifierError
+from mopd_core.testing.verifiers import VerifierSuite
+from mopd_core.types import Verdict, VerifyItem
+from mopd_verifiers.math import judge as judge_module
+from mopd_verifiers.math.config import MathConfig
+from mopd_verifiers.math.verifier import MathVerifier, gold_text
+
+LIMIT_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def math():
+    verifier = MathVerifier(MathConfig(workers=2, timeout_s=LIMIT_S))
+    yield verifier
+    verifier.close()
+
+
+@pytest.fixture(scope="module")
+def hasty():
+    verifier = MathVerifier(MathConfig(workers=1, timeout_s=1.0))
+    yield verifier
+    verifier.close()
+
+
+def judge(verifier, response, gold) -> Verdict:
+    (verdict,) = verifier.verify([VerifyItem(response, gold, prompt_id="p-1")])
+    return verdict
+
+
+@pytest.fixture(scope="module")
+def own_math():
+    return MathVerifier(MathConfig(workers=2))
+
+
+class TestMathSuite(VerifierSuite):
+    @pytest.fixture
+    def verifier(self, own_math):
+        return own_math
+
+    @pytest.fixture
+    def passing(self):
+        return [
+            VerifyItem(r"so it is $\boxed{7}$", 7),
+            VerifyItem("#### 1,080", "1080"),
+            VerifyItem(r"The answer is $\frac{1}{2}$.", "0.5"),
+        ]
+
+    @pytest.fixture
+    def failing(self):
+        return [VerifyItem(r"so it is $\boxed{8}$", 7), VerifyItem(r"\boxed{\frac{1}{3}}", r"\frac{1}{2}")]
+
+
+@pytest.mark.parametrize(
+    ("response", "gold"),
+    [
+        (r"\boxed{7}", 7),
+        (r"\boxed{7}", "7"),
+        (r"\boxed{27}", 27.0),
+        (r"\boxed{27.00}", "27.0"),
+        (r"\boxed{\$18}", "18"),
+        (r"\boxed{18 dollars}", "18"),
+        (r"\boxed{x = 5}", "5"),
+        (r"\boxed{\frac{\sqrt{8}}{2}}", r"\sqrt{2}"),
+        (r"\boxed{0.333333}", r"\frac{1}{3}"),
+        (r"\boxed{\frac{1}{3}}", "0.333333"),
+        (r"\boxed{(1, 2]}", "(1,2]"),
+        (r"\boxed{\{2, 1\}}", r"\{1, 2\}"),
+        (r"\boxed{70\%}", "70%"),
+        (r"\boxed{2π}", r"2\pi"),
+        (r"\boxed{\text{Evelyn}}", "Evelyn"),
+        (r"\boxed{1}", r"\boxed{1}"),
+        ("Final Answer:\n\n2^{10}", 1024),
+        ("Answer: 3 + 4 = 7", 7),
+        ("The final answer is 5 apples for 3 boys.", 5),
+        ("She gets $18 per day and pays $20.", 20),
+        ("so we get 5 and then 1,080 dollars", "1,080"),
+        ("so it is 70%", "0.7"),
+        ("By answering 48 questions she gets 66 points.", 66),
+        ("and so $x = \\frac{14}{2}$ as wanted", 7),
+        (r"<think>\boxed{8}</think> It is 7", 7),
+    ],
+)
+def test_passes(math, response, gold):
+    assert judge(math, response, gold) == Verdict(1.0, "passed")
+
+
+@pytest.mark.parametrize(
+    ("response", "gold"),
+    [
+        (r"\boxed{8}", 7),
+        (r"\boxed{7} or rather \boxed{8}", 7),
+        (r"\boxed{7, 8}", 7),
+        (r"\boxed{cab}", "abc"),
+        (r"\boxed{[1, 2]}", "(1, 2)"),
+        (r"\boxed{0}", "0.0000001"),
+        (r"\boxed{18 thousand}", 18),
+        (r"\boxed{x}", "y"),
+        (r"\boxed{10 001}", 10000),
+    ],
+)
+def test_fails(math, response, gold):
+    verdict = judge(math, response, gold)
+    assert (verdict.reward, verdict.status) == (0.0, "failed")
+    assert verdict.feedback is not None
+    assert "which is not right" in verdict.feedback
+
+
+@pytest.mark.parametrize(
+    ("response", "feedback"),
+    [
+        (r"\boxed{8}", "The final answer was 8, which is not right."),
+        ("I give up", r"No final answer was found; it belongs in \boxed{}."),
+        ("", r"No final answer was found; it belongs in \boxed{}."),
+        (r"\boxed{\frac{}}", r"The final answer was \frac{}, which cannot be read as mathematics."),
+    ],
+)
+def test_feedback(math, response, feedback):
+    assert judge(math, response, 7).feedback == feedback
+
+
+def test_feedback_does_not_hold_the_gold(math):
+    for response in (r"\boxed{8}", "no", "", r"\boxed{\frac{}}"):
+        assert "31415" not in (judge(math, response, 31415).feedback or "")
+
+
+@pytest.mark.parametrize("answer", ["9^{9^{9^{9}}}", "10^{10^{9}}", "10000000!", "{" * 400 + "7" + "}" * 400])
+def test_an_answer_that_hangs_has_failed_within_its_limit(hasty, answer):
+    start = time.monotonic()
+    verdicts = hasty.verify([VerifyItem(f"\\boxed{{{text}}}", 7) for text in (answer, "7", "8")])
+    assert time.monotonic() - start < 5
+    assert [verdict.status for verdict in verdicts] == ["failed", "passed", "failed"]
+    assert verdicts[0].feedback == "The final answer takes too long to evaluate."
+
+
+def test_an_answer_that_exhausts_memory_has_failed(monkeypatch):
+    def explode(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(judge_module, "verify", explode)
+    assert judge_module.judge(r"\boxed{2^3}", "7").finding == "memory"
+
+
+@pytest.mark.parametrize(
+    "gold", [None, True, [7], float("nan"), float("inf"), "", "  ", "%%%", r"\frac{}", "x+" * 1000]
+)
+def test_a_gold_that_cannot_be_read_is_a_data_error(math, gold):
+    with pytest.raises(DataError, match="'p-1'") as raised:
+        judge(math, r"\boxed{7}", gold)
+    assert repr(gold)[:20] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("gold", "text"), [(7, "7"), (0.1, "0.1"), (1e-7, "0.0000001"), (1e22, "10000000000000000000000")]
+)
+def test_gold_text(gold, text):
+    assert gold_text(VerifyItem("", gold)) == text
+
+
+def test_a_closed_verifier_says_so():
+    verifier = MathVerifier(MathConfig(workers=1))
+    verifier.close()
+    with pytest.raises(VerifierError, match="closed"):
+        judge(verifier, r"\boxed{7}", 7)
+
+
+def test_the_worker_imports_neither_torch_nor_the_core():
+    program = (
+        "import mopd_verifiers.math.worker, sys; print({'torch', 'numpy', 'mopd_core', 'pydantic'} & set(sys.modules))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
+
+
+TOKENS = [*"0123456789+-*/^_=<>(){}[]|,.!$%xyzeiπ \n", "\\frac", "\\sqrt", "\\boxed{", "\\int", "\\infty", "and"]
+mathlike = st.lists(st.sampled_from(TOKENS), max_size=60).map("".join)
+
+
+@given(st.one_of(st.text(max_size=200), mathlike), st.sampled_from(["\\boxed{%s}", "%s", "Answer: %s", "$%s$"]))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_gets_a_verdict_within_its_limit(math, text, form):
+    start = time.monotonic()
+    verdict = judge(math, form.replace("%s", text), r"\frac{1}{2}")
+    assert verdict.status in ("passed", "failed")
+    assert time.monotonic() - start < LIMIT_S + 2
