@@ -1,0 +1,1 @@
+"""A verifier plugin for mopd: responses that have to be JSON, judged by a JSON Schema."""
