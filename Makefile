@@ -8,7 +8,7 @@ CHECKED := mopd_core mopd_backends mopd_verifiers cli.py tests benchmarks plugin
 # Without a torch in the environment, pip would fetch gigabytes of CUDA packages; users keep the torch that they have.
 TORCH ?= torch==2.13.0
 
-.PHONY: setup demo test test-oldest lint types bench docs clean
+.PHONY: setup demo test test-oldest lint types bench learning docs clean
 
 setup: $(READY)
 
@@ -38,8 +38,13 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# Ratios, side by side in one process. Run them alone.
 bench: setup
-	for script in benchmarks/*.py; do OMP_NUM_THREADS=2 $(BIN)/python $$script || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/generate.py
+
+# Every method on the bundled tasks, five seeds each: about twenty minutes on two idle cores.
+learning: setup
+	$(BIN)/python benchmarks/learning.py
 
 docs: setup
 	$(BIN)/python -m mopd_core.config.reference > docs/config.md
