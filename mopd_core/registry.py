@@ -142,6 +142,11 @@ class Registries:
             raise self.broken[0]
 
 
+def _source(point: EntryPoint) -> Distribution:
+    shipped_by = (point.dist.name, point.dist.version) if point.dist else (point.value, "?")
+    return Distribution(point.name, *shipped_by)
+
+
 def _load(point: EntryPoint, source: Distribution) -> object:
     try:
         return point.load()
@@ -222,10 +227,8 @@ def load_plugins(points: Iterable[EntryPoint] | None = None, disabled: Iterable[
     manager.add_hookspecs(hookspecs)
     registries = Registries(manager)
     found = entry_points(group=ENTRY_POINT_GROUP) if points is None else points
-    for point in sorted(found, key=lambda point: point.name):
-        source = Distribution(
-            point.name, *((point.dist.name, point.dist.version) if point.dist else (point.value, "?"))
-        )
+    by_source = [(_source(point), point) for point in found]
+    for source, point in sorted(by_source, key=lambda pair: (pair[0].plugin, pair[0].name)):
         if not skip.isdisjoint((source.plugin, source.name)):
             continue
         try:

@@ -6,7 +6,7 @@ the name of the plugin. `OptionText` marks what was typed as `-o path=value`: it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, get_args, get_origin
 
 import yaml
@@ -18,6 +18,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 
 
 class OptionText(str):
@@ -43,20 +44,22 @@ class ConfigModel(BaseModel):
     @field_validator("*", mode="wrap")
     @classmethod
     def _type_option_text(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        free = _is_mapping(cls.model_fields[info.field_name or ""].annotation)
-        first, *others = _readings(value, free)
-        for other in others:
+        types = _types_in(cls.model_fields[info.field_name or ""].annotation)
+        *others, last = _readings(value, is_free=not types.isdisjoint((dict, Mapping)))
+        for reading in others:
             try:
-                return handler(first)
+                return handler(reading)
             except ValidationError:
-                first = other
-        return handler(first)
+                continue
+        if isinstance(last, bool) and bool not in types and not types.isdisjoint((int, float)):
+            raise PydanticCustomError("bool_for_number", "a truth value is not a number")
+        return handler(last)
 
 
-def _readings(value: Any, free: bool) -> list[Any]:
+def _readings(value: Any, is_free: bool) -> list[Any]:
     """What a value may mean, in the order in which the schema is asked; the last reading's error is the one reported.
 
-    free: the value is for a mapping whose keys are not fields, and so have nobody else to type them. What its values
+    is_free: the value is for a mapping whose keys are not fields, and so have nobody else to type them. What its values
     spell comes first there, since a mapping of mixed values would take any text as it is.
     """
     if isinstance(value, OptionText):
@@ -64,14 +67,16 @@ def _readings(value: Any, free: bool) -> list[Any]:
             return [None, str(value)]
         spelled = value.spelled()
         return [str(value)] if isinstance(spelled, str) else [str(value), spelled]
-    if free and isinstance(value, Mapping):
+    if is_free and isinstance(value, Mapping):
         spelled = {key: item.spelled() if isinstance(item, OptionText) else item for key, item in value.items()}
-        return [spelled, value]
+        return [spelled, {key: str(item) if isinstance(item, OptionText) else item for key, item in value.items()}]
     return [value]
 
 
-def _is_mapping(annotation: Any) -> bool:
-    return get_origin(annotation) in (dict, Mapping) or any(_is_mapping(part) for part in get_args(annotation))
+def _types_in(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of, at any depth."""
+    parts = (part for argument in get_args(annotation) for part in _types_in(argument))
+    return {get_origin(annotation) or annotation, *parts} if isinstance(annotation, Hashable) else set()
 
 
 class PluginConfig(ConfigModel):

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-from mopd_core.config.base import ConfigModel, PluginChoice
+from mopd_core.config.base import ConfigModel, PluginChoice, PluginConfig
 from mopd_core.config.sections import EvaluationConfig, ModelConfig, RolloutConfig, TrackingConfig, TrainingConfig
 from mopd_core.errors import PluginError
 from mopd_core.peers.context import ContextConfig
@@ -132,11 +132,12 @@ def choice_type(entry: Registration[Any, Any]) -> type[PluginChoice]:
     if "name" in entry.config_type.model_fields:
         raise _unusable(entry, "it has a field called 'name', which the config uses to choose a plugin; rename it")
     name: Any = Literal[entry.name]
+    bases = (PluginChoice,) if entry.config_type is PluginConfig else (entry.config_type, PluginChoice)
     title = "".join(part.capitalize() for part in f"{entry.name}-{entry.kind[:-1]}".split("-"))
     try:
         made = create_model(
             title,
-            __base__=(entry.config_type, PluginChoice),
+            __base__=bases,
             __doc__=entry.config_type.__doc__,
             __module__=entry.config_type.__module__,
             name=(name, Field(description="Which plugin.")),
@@ -194,7 +195,7 @@ def _list(model: type[ConfigModel], field: str, members: list[type[PluginChoice]
 def _choice_of(members: list[type[PluginChoice]]) -> Any:
     """The annotation of a place where one of these plugins is chosen, by its bare name or by a mapping with options."""
     if not members:
-        return Annotated[PluginChoice, AfterValidator(_reject)]
+        return Annotated[PluginChoice, BeforeValidator(as_choice), AfterValidator(_reject)]
     names = [chosen_name(member) for member in members]
     union: Any = members[0]
     if len(members) > 1:

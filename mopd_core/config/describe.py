@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 Schema: TypeAlias = Mapping[str, Any]
 
-_TYPES = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
+_TYPES = {"integer": "integer", "number": "number", "string": "text", "boolean": "true/false", "null": "null"}
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
@@ -68,7 +68,7 @@ def child(root: Schema, schema: Schema, part: str | int, name: object = None) ->
             continue
         if part in properties:
             return resolve(root, properties[part])
-        inner = variant.get("items" if isinstance(part, int) else "additionalProperties")
+        inner = _of_index(variant, part) if isinstance(part, int) else variant.get("additionalProperties")
         if isinstance(inner, Mapping):
             return resolve(root, inner)
     return None
@@ -93,6 +93,11 @@ def _options(root: Schema, schema: Schema, prefix: str, defaults: Mapping[str, A
             yield from _options(root, field, f"{prefix}{name}.", default or {})
         else:
             yield Option(prefix + name, in_words(root, field), required, default, field.get("description", ""))
+
+
+def _of_index(schema: Schema, index: int) -> Any:
+    prefix = schema.get("prefixItems", ())
+    return prefix[index] if index < len(prefix) else schema.get("items")
 
 
 def _values(schema: Schema) -> list[str]:

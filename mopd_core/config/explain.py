@@ -109,6 +109,8 @@ def _line(path: Path, details: ErrorDetails, tree: Mapping[str, Any], root: Sche
 
 
 def _missing(where: str, schema: Schema | None, kind: str | None, registries: Registries) -> str:
+    if kind and not registries[kind].names():
+        return f"{where} is required, and no {kind[:-1]} is installed"
     if kind:
         return f"{where} is required; choose one of {_names(kind, registries)}, for example -o {where}=NAME"
     words = (schema or {}).get("description", "")
@@ -146,6 +148,7 @@ def _names(kind: str, registries: Registries) -> str:
 
 
 def _is(given: Any) -> str:
+    given = _spelled(given)
     if given is None or isinstance(given, bool):
         return f" is {json.dumps(given)}"
     if isinstance(given, Mapping):

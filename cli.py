@@ -1,0 +1,393 @@
+"""The command line `mopd`: parses, calls, prints. What a command does lives in the packages.
+
+Commands import what they use themselves, so that help is instant and loads no torch. A new command is a function here,
+with `--json` if it lists something. Exit codes: 0 done, 1 the run failed, 2 usage or config, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from mopd_core.config.describe import Option
+    from mopd_core.config.listing import PluginOptions
+    from mopd_core.registry import Registries
+    from mopd_core.verification.verify_file import FileSummary
+
+
+class Commands(TyperGroup):
+    """The boundary where an error that the user can act on becomes one message and an exit code, no traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.Exit:
+            raise
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except Exception as error:
+            from mopd_core.errors import MopdError
+
+            if isinstance(error, MopdError):
+                raise _failed(str(error), error.exit_code) from None
+            if isinstance(error, OSError) and error.filename is not None:
+                raise _failed(f"{error.filename}: {error.strerror}", 1) from None
+            raise
+
+
+def _failed(message: str, exit_code: int) -> typer.Exit:
+    for line in message.splitlines():
+        typer.echo(f"error: {line}", err=True)
+    return typer.Exit(exit_code)
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at configs.")
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[
+    Path | None, typer.Argument(metavar="CONFIG", help="YAML or TOML file. Without it, the bundled default.")
+]
+Generator = Annotated[str | None, typer.Option(metavar="NAME", help="What samples rollouts.")]
+Verifier = Annotated[str | None, typer.Option(metavar="NAME", help="What judges responses.")]
+Selector = Annotated[str | None, typer.Option(metavar="NAME", help="What chooses the peers the teacher is shown.")]
+Divergence = Annotated[str | None, typer.Option(metavar="NAME", help="How far the student is from the teacher.")]
+Teacher = Annotated[str | None, typer.Option(metavar="NAME", help="What scores rollouts in the teacher's context.")]
+Objective = Annotated[str | None, typer.Option(metavar="NAME", help="How a step becomes a loss.")]
+Options = Annotated[
+    list[str] | None, typer.Option("-o", "--option", metavar="PATH=VALUE", help="Set any option; may be repeated.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from mopd_core import __version__
+
+        typer.echo(f"mopd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Multi-rollout, peer-conditioned on-policy distillation."""
+
+
+@app.command()
+def run(
+    config: ConfigFile = None,
+    generator: Generator = None,
+    verifier: Verifier = None,
+    selector: Selector = None,
+    divergence: Divergence = None,
+    teacher: Teacher = None,
+    objective: Objective = None,
+    option: Options = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run's folder. Default: runs/ and the time, UTC.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
+) -> None:
+    """Train, and print held-out mean@k and pass@k before and after."""
+    from rich.console import Console
+
+    from mopd_core.config.checks import default_note
+    from mopd_core.config.load import load_config
+    from mopd_core.config.resume import load_resumed
+    from mopd_core.errors import ConfigError
+
+    registries = _usable_plugins()
+    choices = _choices(generator, verifier, selector, divergence, teacher, objective)
+    if resume and out is None:
+        raise ConfigError("--resume needs --out DIR: the folder of the run to continue")
+    folder = out or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    if resume:
+        settings = load_resumed(folder, config, registries, choices=choices, options=option or ())
+    else:
+        settings = load_config(config, registries, choices=choices, options=option or ())
+    if config is None and not resume and (note := default_note(settings)):
+        typer.echo(f"note: {note}", err=True)
+
+    from mopd_core.training.run import train  # Imports torch: mistakes in the config are reported before that.
+
+    summary = train(settings, registries, folder, resume, Console(stderr=True))
+    _print_summary(summary, folder)
+    if not summary["finished"]:
+        raise typer.Exit(130)
+
+
+@app.command("eval")
+def evaluate_model(
+    config: ConfigFile = None,
+    model: Annotated[str | None, typer.Option(metavar="PATH", help="The model: a folder or a name.")] = None,
+    generator: Generator = None,
+    verifier: Verifier = None,
+    selector: Selector = None,
+    divergence: Divergence = None,
+    teacher: Teacher = None,
+    objective: Objective = None,
+    option: Options = None,
+    samples: Annotated[int | None, typer.Option(metavar="K", help="Responses a prompt.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model on the held-out prompts: mean@k and pass@k."""
+    from mopd_core.config.load import load_config
+
+    registries = _usable_plugins()
+    choices = _choices(generator, verifier, selector, divergence, teacher, objective)
+    given = {"model.path": model, "evaluation.samples": samples}
+    options = [*(option or ()), *(f"{path}={value}" for path, value in given.items() if value is not None)]
+    settings = load_config(config, registries, choices=choices, options=options)
+
+    from mopd_core.training.run import evaluate  # Imports torch.
+
+    result = evaluate(settings, registries)
+    if as_json:
+        _print_json(result)
+    else:
+        _print_table(("", "held-out"), [(name, _percent(result[name])) for name in result if "@" in name])
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="JSONL (or .jsonl.gz) with `response` and `reference` in every row.")],
+    verifier: Annotated[str, typer.Option(metavar="NAME", help="What judges the responses.")],
+    option: Annotated[
+        list[str] | None, typer.Option("-o", "--option", metavar="PATH=VALUE", help="Such as verifier.timeout_s=5.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where verdicts go, as JSONL. Default: stdout.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary, on stderr, as JSON.")] = False,
+) -> None:
+    """Judge the responses in a file: one verdict a row, in order."""
+    from mopd_core.boundary import plugin_boundary
+    from mopd_core.config.load import load_verifier
+    from mopd_core.contexts import RunContext
+    from mopd_core.registry import installed
+    from mopd_core.verification.router import close_verifier
+    from mopd_core.verification.verify_file import FileSummary, verify_file
+
+    registries = installed()
+    choice = load_verifier(verifier, registries, option or ())
+    with plugin_boundary(f"verifier {verifier!r}"):
+        judge = registries["verifiers"].build(choice, RunContext(0, registries, None))
+    summary = FileSummary()
+    try:
+        with _sink(out) as sink, _progress() as on_progress:
+            for result in verify_file(file, verifier, judge, on_progress=on_progress):
+                sink.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+                summary.add(result)
+    finally:
+        close_verifier(judge)
+        _print_verdicts(summary, as_json)
+    if summary.counts["error"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plugins(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="List the options of this plugin.")] = None,
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help="Only this kind, such as verifier.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the installed plugins, or the options of one."""
+    from mopd_core.config.listing import list_plugins, plugin_options
+    from mopd_core.registry import installed
+
+    registries = installed()
+    broken = [str(error) for error in registries.broken]
+    if name is not None:
+        found = plugin_options(registries, name, kind)
+        if as_json:
+            _print_json([asdict(each) for each in found])
+        else:
+            _print_options(found)
+        return
+    rows = [asdict(row) for row in list_plugins(registries, kind)]
+    if as_json:
+        _print_json({"plugins": rows, "broken": broken})
+        return
+    _print_table(("name", "kind", "distribution", "version", ""), [tuple(row.values()) for row in rows])
+    for error in broken:
+        typer.echo(f"broken: {error}")
+
+
+@config_app.command()
+def show(
+    config: ConfigFile = None,
+    generator: Generator = None,
+    verifier: Verifier = None,
+    selector: Selector = None,
+    divergence: Divergence = None,
+    teacher: Teacher = None,
+    objective: Objective = None,
+    option: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the config that a run would use, as YAML."""
+    from mopd_core.config.load import load_config
+    from mopd_core.config.yaml_text import write_yaml
+
+    choices = _choices(generator, verifier, selector, divergence, teacher, objective)
+    tree = load_config(config, _usable_plugins(), choices=choices, options=option or ()).model_dump(mode="json")
+    if as_json:
+        _print_json(tree)
+    else:
+        typer.echo(write_yaml(tree), nl=False)
+
+
+@config_app.command()
+def schema() -> None:
+    """Print the JSON schema of a config file, for an editor."""
+    from mopd_core.config.compose import compose
+
+    _print_json(compose(_usable_plugins()).model_json_schema())
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine: packages, CUDA, plugins, engines, disk."""
+    from mopd_core.doctor import examine
+    from mopd_core.registry import installed
+
+    findings = examine(installed(), Path("runs"))
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        _print_table(("", "", ""), [(finding.status, finding.name, finding.detail) for finding in findings])
+    if any(finding.status == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="mopd")
+
+
+def _usable_plugins() -> Registries:
+    from mopd_core.registry import installed
+
+    registries = installed()
+    registries.check()
+    return registries
+
+
+def _choices(
+    generator: str | None,
+    verifier: str | None,
+    selector: str | None,
+    divergence: str | None,
+    teacher: str | None,
+    objective: str | None,
+) -> dict[str, str | None]:
+    return {
+        "generator": generator,
+        "verifier": verifier,
+        "selector": selector,
+        "divergence": divergence,
+        "teacher": teacher,
+        "objective": objective,
+    }
+
+
+@contextmanager
+def _sink(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+    else:
+        with out.open("w", buffering=1, encoding="utf-8") as file:
+            yield file
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, float], None] | None]:
+    """A bar on stderr where that is a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("verify", total=1.0)
+
+        def show(rows: int, fraction: float) -> None:
+            progress.update(task, completed=fraction, description=f"{rows} rows")
+
+        yield show
+
+
+def _print_verdicts(summary: FileSummary, as_json: bool) -> None:
+    values = {"rows": summary.rows, **summary.counts, "mean_reward": summary.mean_reward, "seconds": summary.seconds}
+    if as_json:
+        typer.echo(json.dumps(values), err=True)
+        return
+    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
+    mean = "" if summary.mean_reward is None else f"; mean reward {summary.mean_reward:.3f}"
+    typer.echo(f"{summary.rows} rows: {counts or 'nothing to judge'}{mean}; {summary.seconds:.1f} s", err=True)
+
+
+def _print_summary(summary: Mapping[str, Any], folder: Path) -> None:
+    before, after = summary["before"], summary["after"] or {}
+    rows = [
+        (name, _percent(before[name]), _percent(after[name]), f"{100 * (after[name] - before[name]):+.1f}")
+        for name in before
+        if name in after
+    ]
+    if rows:
+        _print_table(("held-out", "before", "after", "change"), rows)
+    amounts = f"{summary['steps']} steps, {summary['rollouts']} rollouts, {summary['tokens']} tokens"
+    typer.echo(f"{amounts} in {summary['seconds']:.0f} s; everything is in {folder}")
+    if not summary["finished"]:
+        typer.echo(f"stopped before the end; mopd run --resume --out {folder} goes on")
+
+
+def _print_options(found: Sequence[PluginOptions]) -> None:
+    for each in found:
+        plugin = each.plugin
+        typer.echo(f"{plugin.kind} {plugin.name} ({plugin.distribution} {plugin.version}): {plugin.help}")
+        _print_table(("option", "accepts", "default", ""), [_option_row(option) for option in each.options])
+
+
+def _option_row(option: Option) -> tuple[str, str, str, str]:
+    default = "required" if option.required else json.dumps(option.default, ensure_ascii=False)
+    return option.path, option.accepts, default, option.help
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}%"
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*header, box=box.SIMPLE_HEAD, show_header=any(header), header_style="bold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Scripted plugins: small configs under the names of the defaults, so that these tests know every option there is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from mopd_core.config.base import PluginConfig
+from mopd_core.registry import Distribution, Registries, load_plugins
+
+
+class Local(PluginConfig):
+    """Samples here.
+
+    And more that nobody lists.
+    """
+
+    batch: int | None = Field(default=3, ge=1)
+    """Rollouts at a time."""
+
+    mode: Literal["fast", "exact"] = "fast"
+    """How hard to try."""
+
+    extra: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Free settings."""
+
+
+class Served(PluginConfig):
+    """Samples elsewhere."""
+
+    url: str = "localhost"
+    """Where."""
+
+    tensor_parallel: int = 1
+    """GPUs for a replica."""
+
+
+class Table(PluginConfig):
+    """Rows of a file."""
+
+    path: str
+    """The file."""
+
+
+class Bundled(PluginConfig):
+    """Made-up rows."""
+
+    train: int = 10
+    """How many."""
+
+
+class Contrastive(PluginConfig):
+    """Successes and failures."""
+
+    successes: int = 2
+    """How many successes."""
+
+    def min_group_size(self) -> int:
+        return self.successes + 1
+
+
+class NoOptions(PluginConfig):
+    """Nothing to set."""
+
+
+PLUGINS = {
+    "generators": {"hf": Local, "vllm": Served},
+    "verifiers": {"math": NoOptions, "code": Served},
+    "selectors": {"contrastive": Contrastive, "none": NoOptions},
+    "divergences": {"jsd": NoOptions},
+    "teachers": {"ema": NoOptions},
+    "objectives": {"distill": NoOptions},
+    "trackers": {"board": Served, "line": NoOptions},
+    "datasets": {"table": Table, "bundled": Bundled},
+}
+
+
+@pytest.fixture
+def registries() -> Registries:
+    made = load_plugins(points=[])
+    for kind, plugins in PLUGINS.items():
+        made[kind].source = Distribution("scripted", "scripted-plugins", "1.0")
+        for name, config_type in plugins.items():
+            made[kind].add(name, config_type, lambda config, context: config)
+    return made

@@ -1,0 +1,143 @@
+"""`mopd run` and `mopd eval` around a scripted loop: what is passed on, what is printed, how the command ends."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from cli import main
+from mopd_core.errors import TrainingError
+
+SUMMARY: dict[str, Any] = {
+    "finished": True,
+    "before": {"mean@8": 0.41, "pass@8": 0.83},
+    "after": {"mean@8": 0.8, "pass@8": 0.9},
+    "best": {"step": 50, "mean@8": 0.82},
+    "steps": 60,
+    "rollouts": 3840,
+    "tokens": 100_000,
+    "seconds": 75.2,
+}
+
+
+class ScriptedLoop(ModuleType):
+    """Stands in for `mopd_core.training.run`: remembers its calls, and ends as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__("mopd_core.training.run")
+        self.calls: list[tuple[Any, ...]] = []
+        self.ending: BaseException | dict[str, Any] = SUMMARY
+
+    def train(self, config: Any, registries: Any, folder: Path, resume: bool, console: Any) -> dict[str, Any]:
+        self.calls.append((config, folder, resume))
+        return self._end()
+
+    def evaluate(self, config: Any, registries: Any) -> dict[str, Any]:
+        self.calls.append((config,))
+        self._end()
+        return {"mean@2": 0.25, "pass@2": 0.5, "prompts": 10}
+
+    def _end(self) -> dict[str, Any]:
+        if isinstance(self.ending, BaseException):
+            raise self.ending
+        return self.ending
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ScriptedLoop:
+    scripted = ScriptedLoop()
+    monkeypatch.setitem(sys.modules, "mopd_core.training.run", scripted)
+    monkeypatch.chdir(tmp_path)
+    return scripted
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["mopd", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return int(left.value.code or 0)
+
+
+def test_run_passes_the_config_on_and_prints_before_and_after(loop, monkeypatch, capsys):
+    assert leave(monkeypatch, "run", "--selector", "none", "-o", "seed=3", "--out", "here") == 0
+    ((config, folder, resume),) = loop.calls
+    assert (config.selector.name, config.seed, folder, resume) == ("none", 3, Path("here"), False)
+    out, err = capsys.readouterr()
+    rows = [line.split() for line in out.splitlines()]
+    assert ["mean@8", "41.0%", "80.0%", "+39.0"] in rows
+    assert ["pass@8", "83.0%", "90.0%", "+7.0"] in rows
+    assert "60 steps, 3840 rollouts, 100000 tokens in 75 s; everything is in here" in out
+    assert err == ""
+
+
+def test_run_without_out_makes_a_folder_name_from_the_time(loop, monkeypatch):
+    leave(monkeypatch, "run")
+    assert loop.calls[0][1].parent == Path("runs")
+
+
+def test_run_tells_who_brings_their_own_data_whose_settings_apply(loop, monkeypatch, capsys):
+    assert leave(monkeypatch, "run", "-o", "data.path=mine.jsonl") == 0
+    assert loop.calls[0][0].data.path == "mine.jsonl"
+    assert capsys.readouterr().err.startswith(
+        "note: no config file: the bundled default's settings apply (training.lr "
+    )
+
+
+def test_resume_goes_on_with_the_stored_config_and_refuses_another(loop, monkeypatch, capsys):
+    leave(monkeypatch, "run", "-o", "seed=7", "--out", "here")
+    Path("here").mkdir()
+    Path("here/config.json").write_text(loop.calls[0][0].model_dump_json(), encoding="utf-8")
+    assert leave(monkeypatch, "run", "--resume", "--out", "here", "-o", "training.steps=90") == 0
+    config, _, resume = loop.calls[1]
+    assert (config.seed, config.training.steps, resume) == (7, 90, True)
+    capsys.readouterr()
+    assert leave(monkeypatch, "run", "--resume", "--out", "here", "-o", "seed=8") == 2
+    assert "seed 7 -> 8" in capsys.readouterr().err
+    assert len(loop.calls) == 2
+
+
+def test_a_run_that_was_stopped_says_how_to_go_on(loop, monkeypatch, capsys):
+    loop.ending = {**SUMMARY, "finished": False}
+    assert leave(monkeypatch, "run", "--out", "here") == 130
+    assert "mopd run --resume --out here" in capsys.readouterr().out
+
+
+def test_a_failed_run_leaves_with_1_and_no_traceback(loop, monkeypatch, capsys):
+    loop.ending = TrainingError("three steps in a row were not finite")
+    assert leave(monkeypatch, "run") == 1
+    assert capsys.readouterr().err == "error: three steps in a row were not finite\n"
+
+
+def test_an_interrupt_leaves_with_130(loop, monkeypatch, capsys):
+    loop.ending = KeyboardInterrupt()
+    assert leave(monkeypatch, "run") == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_bug_is_not_hidden(loop, monkeypatch):
+    loop.ending = ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError):
+        leave_with_bug(monkeypatch)
+
+
+def leave_with_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["mopd", "run"])
+    main()
+
+
+def test_eval_takes_the_model_and_the_samples(loop, monkeypatch, capsys):
+    assert leave(monkeypatch, "eval", "--model", "12", "--samples", "2") == 0
+    ((config,),) = loop.calls
+    assert (config.model.path, config.evaluation.samples) == ("12", 2)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["mean@2", "25.0%"] in rows
+    assert ["pass@2", "50.0%"] in rows
+
+
+def test_eval_as_json(loop, monkeypatch, capsys):
+    assert leave(monkeypatch, "eval", "--json") == 0
+    assert '"mean@2": 0.25' in capsys.readouterr().out
