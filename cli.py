@@ -127,7 +127,7 @@ def run(
     summary = train(settings, registries, folder, resume, Console(stderr=True))
     _print_summary(summary, folder)
     if not summary["finished"]:
-        raise typer.Exit(130)
+        raise typer.Exit(130 if summary["stopped_by"] == "interrupt" else 1)
 
 
 @app.command("eval")
@@ -354,7 +354,7 @@ def _print_summary(summary: Mapping[str, Any], folder: Path) -> None:
     amounts = f"{summary['steps']} steps, {summary['rollouts']} rollouts, {summary['tokens']} tokens"
     typer.echo(f"{amounts} in {summary['seconds']:.0f} s; everything is in {folder}")
     if not summary["finished"]:
-        typer.echo(f"stopped before the end; mopd run --resume --out {folder} goes on")
+        typer.echo(f"stopped by the {summary['stopped_by']}, state saved; mopd run --resume --out {folder} goes on")
 
 
 def _print_options(found: Sequence[PluginOptions]) -> None:

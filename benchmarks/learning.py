@@ -1,7 +1,7 @@
 """What each method makes of the bundled tasks: the same model, data, seeds and rollout budget, run after run.
 
-Prints a row a run and a Markdown table of means and ranges over the seeds; the last line is JSON. Finished runs are kept in
---out and are not repeated, so that the script can be interrupted. About a minute a run on two idle cores.
+Prints a row a run and a Markdown table of means and ranges over the seeds; the last line is JSON. Finished runs stay
+in --out and are not repeated, so that the script can be interrupted. About a minute a run on two idle cores.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def run_once(folder: Path, method: list[str], options: list[str]) -> dict[str, f
 def table(results: dict[str, list[dict[str, float]]]) -> str:
     """Means over the seeds, with the lowest and the highest."""
     lines = [
-        "| method | mean@8 before | mean@8 after | gain (lowest to highest) | below its best | pass@8 after | training, s |",
+        "| method | mean@8 before | after | gain (lowest to highest) | below its best | pass@8 after | training, s |",
         "|---|---|---|---|---|---|---|",
     ]
     for method, runs in results.items():

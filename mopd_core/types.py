@@ -71,7 +71,7 @@ class Rollout:
     """One sampled response. Token ids are what is trained on; the text is for people and verifiers.
 
     token_ids: [T] int32. logprobs: [T] float32, nats, under the distribution that each token was drawn from, with
-    temperature, top-p and top-k applied. own: [T] bool, which tokens the model itself produced. version: of the weights.
+    temperature, top-p and top-k applied. own: [T] bool, tokens that the model itself produced. version: of the weights.
     """
 
     token_ids: NDArray[np.int32]

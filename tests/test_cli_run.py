@@ -14,6 +14,7 @@ from mopd_core.errors import TrainingError
 
 SUMMARY: dict[str, Any] = {
     "finished": True,
+    "stopped_by": None,
     "before": {"mean@8": 0.41, "pass@8": 0.83},
     "after": {"mean@8": 0.8, "pass@8": 0.9},
     "best": {"step": 50, "mean@8": 0.82},
@@ -101,7 +102,7 @@ def test_resume_goes_on_with_the_stored_config_and_refuses_another(loop, monkeyp
 
 
 def test_a_run_that_was_stopped_says_how_to_go_on(loop, monkeypatch, capsys):
-    loop.ending = {**SUMMARY, "finished": False}
+    loop.ending = {**SUMMARY, "finished": False, "stopped_by": "interrupt"}
     assert leave(monkeypatch, "run", "--out", "here") == 130
     assert "mopd run --resume --out here" in capsys.readouterr().out
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from mopd_core.config.base import PluginChoice
 from mopd_core.config.compose import RunConfig
 from mopd_core.errors import ConfigError
+from mopd_core.objectives.config import DistillConfig, WeightedSumConfig
 
 
 def check(config: RunConfig) -> None:
@@ -18,6 +19,7 @@ def check(config: RunConfig) -> None:
     _check_once("routed_verifiers", [config.verifier, *config.routed_verifiers])
     _check_once("tracking.trackers", config.tracking.trackers)
     _check_guard(config)
+    _check_estimator(config)
 
 
 def default_note(config: RunConfig) -> str | None:
@@ -54,4 +56,17 @@ def _check_guard(config: RunConfig) -> None:
         raise ConfigError(
             "evaluation.guard is 'stop', but evaluation.every is 0, so nothing is evaluated during the run that could "
             "stop it: set evaluation.every to 1 or more, or evaluation.guard to 'off'"
+        )
+
+
+def _check_estimator(config: RunConfig) -> None:
+    objective: object = config.objective
+    where = "objective"
+    if isinstance(objective, WeightedSumConfig):
+        objective, where = objective.distill, "objective.distill"
+    is_sampled = isinstance(objective, DistillConfig) and objective.estimator == "sampled"
+    if is_sampled and config.divergence.name != "reverse-kl":
+        raise ConfigError(
+            f"{where}.estimator is 'sampled', which estimates the reverse KL, but the divergence is "
+            f"{config.divergence.name!r}: choose the divergence 'reverse-kl', or set {where}.estimator to 'full'"
         )

@@ -1,4 +1,4 @@
-"""The config sections that are not plugins. Defaults are the paper's published settings (METHOD section 4).
+"""The config sections that are not plugins. Defaults are the paper's published settings (docs/method.md section 4).
 
 A new setting goes into the section whose reader it has; a section nobody reads does not exist.
 """
@@ -108,6 +108,10 @@ class TrainingConfig(ConfigModel):
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """What forward passes compute in; weights and optimiser stay in fp32. `auto` is bf16 on CUDA and fp32 on a CPU."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """Threads that torch computes with on a CPU; torch's own choice when null. Sums are rounded by thread, so only runs
+    with equal threads are equal to the last bit."""
 
     save_every: int = Field(default=10, ge=1)
     """Steps between checkpoints. The last step is always saved."""

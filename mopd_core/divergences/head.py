@@ -106,7 +106,7 @@ class HeadLoss:
                 weights = tokens.divergence_weights.to(leaf.dtype) / count
                 value = value + (weights * divergence).sum()
                 outputs.append(log_p)
-                upstream.append(slope.mul_(weights[:, None]))
+                upstream.append(slope * weights[:, None])
             if bool(tokens.logprob_weights.any()):
                 chosen = _sampled(leaf, tokens.targets, self.sampling_temperature)
                 weights = tokens.logprob_weights.to(leaf.dtype) / count

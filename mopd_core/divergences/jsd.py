@@ -1,4 +1,4 @@
-"""Generalised Jensen-Shannon divergence (METHOD.md section 3), the paper's default."""
+"""Generalised Jensen-Shannon divergence (docs/method.md section 3), the paper's default."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From logits to the outcomes that a divergence is evaluated on, for every divergence, third parties' included.
 
 With `top_k` the outcomes are the k most likely tokens of one side and a tail that holds all other mass, or the k alone,
-renormalised (METHOD.md section 3). A truncated sum without either is not a divergence and is not offered.
+renormalised (docs/method.md section 3). A truncated sum without either is not a divergence and is not offered.
 """
 
 from __future__ import annotations

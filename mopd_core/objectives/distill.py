@@ -1,4 +1,4 @@
-"""`distill`: the method's loss (METHOD section 3), as the whole divergence or its estimator at the sampled token."""
+"""`distill`: the method's loss (docs/method.md section 3), whole or as its estimator at the sampled token."""
 
 from __future__ import annotations
 

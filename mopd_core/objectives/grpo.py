@@ -32,16 +32,17 @@ class Grpo:
 
     def advantages(self, batch: TokenBatch) -> Tensor:
         """[R]: reward minus its group's mean over judged rollouts, over the group's standard deviation if asked."""
-        centred = batch.reward - _group_mean(batch, batch.reward)
+        reward = batch.reward.double()  # sums of equal fp32 rewards are exact in it, so that they centre to exactly 0
+        centred = reward - _group_mean(batch, reward)
         if self.config.scale_by_std:
             centred = centred / (_group_mean(batch, centred**2).sqrt() + 1e-6)
-        return torch.where(batch.known, centred, 0.0)
+        return torch.where(batch.known, centred, 0.0).float()
 
 
 def _group_mean(batch: TokenBatch, values: Tensor) -> Tensor:
-    """[R]: for every rollout the mean of values [R] over the judged rollouts of its group."""
-    known = batch.known.float()
-    zeros = torch.zeros(int(batch.group.max()) + 1 if len(batch.group) else 0)
+    """[R]: for every rollout the mean of values [R] float64 over the judged rollouts of its group."""
+    known = batch.known.double()
+    zeros = torch.zeros(int(batch.group.max()) + 1 if len(batch.group) else 0, dtype=torch.float64)
     total = zeros.index_add(0, batch.group, values * known)
     return (total / zeros.index_add(0, batch.group, known).clamp(min=1))[batch.group]
 

@@ -58,5 +58,5 @@ class TokenWeights:
 
 
 def importance_weights(batch: TokenBatch, scores: TokenScores, clip: float) -> Tensor:
-    """exp(log p_now - log p_behaviour), clipped above: [n] (METHOD section 3)."""
+    """exp(log p_now - log p_behaviour), clipped above: [n] (docs/method.md section 3)."""
     return torch.exp(scores.student_logprobs - batch.behaviour_logprobs).clamp(max=clip)

@@ -1,7 +1,7 @@
 """The teacher prompt's token budget, spent by block: what does not fit is cut from the middle of block texts.
 
 Nothing is ever cut from the finished prompt, so the question, the closing instruction and the generation header are
-always there (METHOD.md section 9). A cut is marked, stands between two tokens of a block's text and never inside a
+always there (docs/method.md section 9). A cut is marked, stands between two tokens of a block's text and never inside a
 character.
 """
 

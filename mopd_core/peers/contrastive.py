@@ -1,4 +1,4 @@
-"""`contrastive`: successes and failures side by side (METHOD.md section 2); the default is the paper's best, 2S1F."""
+"""`contrastive`: successes and failures side by side (docs/method.md section 2); default: the paper's best, 2S1F."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the matched-budget controls share (METHOD.md section 7): the blocks of `contrastive`, filled otherwise.
+"""What the matched-budget controls share (docs/method.md section 7): the blocks of `contrastive`, filled otherwise.
 
 A block is introduced as its slot says, whatever fills it, so that the wording of the prompt does not change.
 """

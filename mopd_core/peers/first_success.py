@@ -1,4 +1,4 @@
-"""`first-success`: the context of SDPO (METHOD.md section 6), the first success of the group that is not the target."""
+"""`first-success`: the context of SDPO (docs/method.md section 6), the group's first success that is not the target."""
 
 from __future__ import annotations
 

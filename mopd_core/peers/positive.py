@@ -1,4 +1,4 @@
-"""`positive`: positive peer imitation (METHOD.md section 2), successes only."""
+"""`positive`: positive peer imitation (docs/method.md section 2), successes only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`score-ordered`: the top peers by reward (METHOD.md section 7), for verifiers that give more than pass and fail."""
+"""`score-ordered`: top peers by reward (docs/method.md section 7), for verifiers that give more than pass and fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`success-only-matched`: `contrastive` with more successes where its failures stood (METHOD.md section 7).
+"""`success-only-matched`: `contrastive` with more successes where its failures stood (docs/method.md section 7).
 
 Given an equal generator it shows the successes that `contrastive` shows, to the same targets, in as many blocks: what
 differs is the failure alone.

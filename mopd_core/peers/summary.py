@@ -1,4 +1,4 @@
-"""`summary`: peers' one-sentence summaries instead of their whole texts (METHOD.md section 7).
+"""`summary`: peers' one-sentence summaries instead of their whole texts (docs/method.md section 7).
 
 Rollouts are asked for a summary by `ContextConfig.summary_request`. Which of them wrote one is known only where the
 tags are, in the teacher's prompt: a chosen peer without a summary is left out there, and no other takes its place.

@@ -1,4 +1,4 @@
-"""`ema`: a moving average of the student's weights (METHOD section 2; rate 0.05 in the paper)."""
+"""`ema`: a moving average of the student's weights (docs/method.md section 2; rate 0.05 in the paper)."""
 
 from __future__ import annotations
 

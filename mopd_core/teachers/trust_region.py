@@ -1,4 +1,4 @@
-"""`trust-region`: logits of the initial and of the present student, mixed (METHOD section 2)."""
+"""`trust-region`: logits of the initial and of the present student, mixed (docs/method.md section 2)."""
 
 from __future__ import annotations
 

@@ -17,6 +17,9 @@ from mopd_core.training.layout import FlatSequences, Segment
 
 NAME = "mopd_flat"
 
+UNSUPPORTED = ("softcap", "s_aux", "sinks", "position_bias", "indices", "block_indices")
+"""Arguments by which some families change what attention computes: soft-capped scores, sinks, biases, sparse keys."""
+
 
 def _mask(layout: FlatSequences, segment: Segment, window: int | None, device: torch.device) -> Tensor | None:
     """[length, offset + length] bool, True where a query may look; None where plain causality says the same."""
@@ -43,12 +46,16 @@ def flat_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[Tensor, None]:
     """query [1, H, n, d], key and value [1, Hkv, n, d] of one flat row; returns [1, n, H, d].
 
-    The remaining keyword arguments are what transformers hands to every attention implementation.
+    `others` is what transformers hands to every attention implementation; raises `ValueError` for an argument in it
+    that would change the result.
     """
+    given = [name for name in UNSUPPORTED if others.get(name) is not None]
+    if given:
+        raise ValueError(f"its attention uses {', '.join(given)}")
     repeats = query.shape[1] // key.shape[1]
     if repeats > 1:
         key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mopd_core.divergences.head import HeadTokens
 from mopd_core.objectives.weights import TokenBatch, TokenWeights
-from mopd_core.training.layout import FlatSequences, Ids, common_prefix, lay_out
+from mopd_core.training.layout import MIN_SHARED, FlatSequences, Ids, common_prefix, lay_out
 from mopd_core.types import RolloutGroup
 
 
@@ -138,7 +138,7 @@ def _cut(targets: Sequence[Target], budget: int) -> Iterator[list[Target]]:
 
 
 def _cost(target: Target, previous: Target | None) -> int:
-    """Tokens that a target adds after its neighbour, prefixes that both share counted once."""
+    """Tokens that a target adds after its neighbour at most: prefixes that the layout shares are counted once."""
     cost = 0
     for prompt, other in (
         (target.prompt, previous.prompt if previous else None),
@@ -146,7 +146,7 @@ def _cost(target: Target, previous: Target | None) -> int:
     ):
         if prompt is not None:
             shared = 0 if other is None else common_prefix(prompt, other)
-            cost += len(prompt) - shared + len(target.response)
+            cost += len(prompt) - (shared if shared >= MIN_SHARED else 0) + len(target.response)
     return cost
 
 

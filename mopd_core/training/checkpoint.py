@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import AutoModelForCausalLM
 
 from mopd_core.errors import CheckpointError
 from mopd_core.interfaces import Teacher
@@ -70,7 +71,8 @@ class Checkpoints:
     def load(self, folder: Path) -> TrainerState:
         """Take the optimiser, the teacher and the student's weights from a checkpoint."""
         trainer = folder / "trainer"
-        weights = load_file(folder / "model.safetensors")
+        saved = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)  # some families rename when saved
+        weights = dict(saved.named_parameters())
         for name, parameter in self.student.named_parameters():
             if name not in weights:
                 raise CheckpointError(f"{folder} has no weights for {name!r}; it belongs to another model")
@@ -111,9 +113,11 @@ def is_complete(folder: Path) -> bool:
     """Whether a checkpoint has a manifest and every file in it is unharmed."""
     try:
         sums = json.loads((folder / MANIFEST).read_text())["sha256"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return all((folder / name).is_file() and _checksum(folder / name) == value for name, value in sums.items())
+    return isinstance(sums, dict) and all(
+        (folder / name).is_file() and _checksum(folder / name) == value for name, value in sums.items()
+    )
 
 
 def _files(folder: Path) -> list[Path]:

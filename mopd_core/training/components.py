@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from transformers import PreTrainedModel
 
 from mopd_core.boundary import plugin_boundary
 from mopd_core.config.base import PluginChoice
-from mopd_core.config.compose import RunConfig, choice_type
+from mopd_core.config.compose import RunConfig
+from mopd_core.config.load import load_verifier
 from mopd_core.config.sections import SamplingConfig
 from mopd_core.contexts import ModelContext, RunContext
 from mopd_core.divergences.config import DivergenceConfig
@@ -92,7 +94,7 @@ def build_router(
     chosen = {choice.name: choice for choice in (*config.routed_verifiers, default)}
     routed = {prompt.verifier for prompt in prompts if prompt.verifier}
     for name in routed - chosen.keys():
-        chosen[name] = choice_type(registries["verifiers"].get(name)).model_validate({"name": name})
+        chosen[name] = load_verifier(name, registries)
     wanted = {default.name, *routed}
     verifiers: dict[str, Verifier] = {
         name: _build(registries, "verifiers", choice, context) for name, choice in chosen.items() if name in wanted
@@ -131,6 +133,8 @@ def _check_lengths(config: RunConfig, data: DataSets, longest: int) -> None:
 
 def build_components(config: RunConfig, registries: Registries, folder: Path | None) -> Components:
     """Build everything, cheapest checks first, so that bad input stops before anything is computed."""
+    if config.training.threads is not None:
+        torch.set_num_threads(config.training.threads)
     device = models.choose_device(config.training)
     dtype = models.choose_dtype(config.training, device)
     tokenizer = models.load_tokenizer(config.model)
@@ -173,6 +177,7 @@ def build_components(config: RunConfig, registries: Registries, folder: Path | N
         learner=_build_learner(config, registries, context, objective, student),
         evaluator=Evaluator(
             generator,
+            config.generator.name,
             router,
             to_sampling(config.evaluation.sampling, stop_ids),
             config.evaluation.samples,

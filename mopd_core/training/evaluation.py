@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mopd_core.interfaces import Generator
 from mopd_core.seeds import derive_seed
+from mopd_core.training.rollouts import generate
 from mopd_core.types import Prompt, RolloutGroup, Sampling
 from mopd_core.verification.groups import verify_groups
 from mopd_core.verification.router import VerifierRouter
@@ -36,6 +37,7 @@ class Evaluator:
     """Samples and judges; everything but the weights is fixed."""
 
     generator: Generator
+    generator_name: str
     router: VerifierRouter
     sampling: Sampling
     samples: int
@@ -47,7 +49,7 @@ class Evaluator:
             [derive_seed(self.seed, 0, prompt.id, f"evaluate {sample}") for sample in range(self.samples)]
             for prompt in prompts
         ]
-        rollouts = self.generator.generate(prompts, self.sampling, seeds=seeds)
+        rollouts = generate(self.generator, self.generator_name, prompts, self.sampling, seeds)
         groups = verify_groups(self.router, prompts, rollouts, self.threshold)
         judged = [group for group in groups if group.known]
         tokens = sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts)

@@ -65,10 +65,11 @@ class Learner:
             weights = self.objective.weights(batch.tokens, scores)
         _check_weights(self.names.objective, weights, len(batch.tokens.tokens))
         count = batch.tokens.total(weights.mask)
+        weighted = weights.mask & ((weights.logprob != 0) | (weights.divergence != 0))
         values = {name: torch.full_like(batch.tokens.behaviour_logprobs, math.nan) for name in TokenStats.__slots__}
-        if count == 0:
+        if not bool(weighted.any()):
             return Update("nothing", {"train/tokens": 0.0}, values)
-        loss = self._backward(batch, weights, count, values)
+        loss = self._backward(batch, weights, weighted, count, values)
         norm = float(nn.utils.clip_grad_norm_(self.student.parameters(), self.config.max_grad_norm))
         finite = math.isfinite(loss) and math.isfinite(norm)
         if finite:
@@ -80,9 +81,10 @@ class Learner:
             "trained" if finite else "non-finite", metrics | _token_metrics(batch.tokens, weights, values), values
         )
 
-    def _backward(self, batch: StepBatch, weights: TokenWeights, count: float, values: dict[str, Tensor]) -> float:
+    def _backward(
+        self, batch: StepBatch, weights: TokenWeights, weighted: Tensor, count: float, values: dict[str, Tensor]
+    ) -> float:
         """Accumulate the gradient over the micro-batches and fill in the tokens' values; the loss."""
-        weighted = (weights.logprob != 0) | (weights.divergence != 0)
         loss = 0.0
         for micro in self._passes(
             batch, weights.mask & _any_in_rollout(weighted, batch.tokens), weights.divergence != 0

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -32,6 +32,8 @@ from mopd_core.training.learner import Update
 from mopd_core.training.models import StudentWeights
 from mopd_core.training.optimiser import learning_rate
 from mopd_core.types import RolloutGroup, StepRecord
+
+StopReason = Literal["interrupt", "guard"]
 
 MAX_NON_FINITE = 3
 """Steps in a row with a loss or gradient that is not finite after which a run stops."""
@@ -70,8 +72,8 @@ class Loop:
     def config(self) -> RunConfig:
         return self.parts.config
 
-    def run(self) -> bool:
-        """Train to the last step; False where the run was interrupted or stopped by its guard, its state saved."""
+    def run(self) -> StopReason | None:
+        """Train to the last step (None), or until something stops the run with its state saved: what did."""
         if not self.state.before:
             before = self._evaluate_all()
             self.state.before, self.state.best_score = before.scores(), before.mean
@@ -86,15 +88,18 @@ class Loop:
             self.state.seconds += time.perf_counter() - started
             self._record(StepRecord(step, metrics))
             collapsed = evaluation is not None and self._judge(evaluation)
-            stop = self.interrupt.requested or collapsed
-            if stop or step == self.config.training.steps or self._is_save_due(step):
+            if collapsed or step == self.config.training.steps or self._is_save_due(step):
                 self.checkpoints.save(self.state)
             if self.state.non_finite_in_a_row >= MAX_NON_FINITE:
                 self.checkpoints.save(self.state)
                 raise TrainingError(self._non_finite_text())
-            if stop:
-                break
-        return self.state.step == self.config.training.steps
+            if collapsed:
+                return "guard"
+        if self.state.step == self.config.training.steps:
+            return None
+        if self.state.step > 0:
+            self.checkpoints.save(self.state)
+        return "interrupt"
 
     def _step(self, step: int) -> dict[str, float]:
         parts, config, clock = self.parts, self.config, Clock()
@@ -139,7 +144,7 @@ class Loop:
     def _contexts(self, groups: list[RolloutGroup], step: int, metrics: dict[str, float]) -> stage.Contexts:
         parts, config = self.parts, self.config
         if not parts.learner.objective.uses_teacher:
-            return stage.Contexts([], [[None] * len(group) for group in groups])
+            return stage.Contexts([[] for _ in groups], [[None] * len(group) for group in groups])
         contexts = stage.choose_contexts(
             parts.selector, config.selector.name, parts.teacher_prompts, groups, config.seed, step
         )
@@ -242,13 +247,14 @@ class Loop:
             f"{self.config.divergence.name!r}; then resume or start again"
         )
 
-    def summary(self, finished: bool) -> dict[str, Any]:
+    def summary(self, stopped_by: StopReason | None) -> dict[str, Any]:
         """What `summary.json` holds; `after` is null in a run that did not finish."""
         state = self.state
-        if finished and self.after is None:
+        if stopped_by is None and self.after is None:
             self.after = self._evaluate_all()
         return {
-            "finished": finished,
+            "finished": stopped_by is None,
+            "stopped_by": stopped_by,
             "before": state.before,
             "after": self.after.scores() if self.after else None,
             "best": {"step": state.best_step, f"mean@{self.config.evaluation.samples}": state.best_score},

@@ -148,6 +148,7 @@ def check_flat_forward(model: PreTrainedModel) -> None:
     layout = lay_out([probe, other]).to(device)
     try:
         flat = Head(model)(flat_hidden(model, layout))
+        _check_windows(model.config, layout)
         model.set_attn_implementation("sdpa")
         pairs = zip((probe, other), layout.rows, strict=True)
         worst = max(
@@ -159,8 +160,18 @@ def check_flat_forward(model: PreTrainedModel) -> None:
     finally:
         model.set_attn_implementation(attention.NAME)
     scale = flat.abs().max().item()
-    if not worst <= 1e-3 * max(scale, 1.0):
+    if not worst <= 1e-3 * scale:
         raise _unsupported(model, f"logits of shared sequences differ by {worst:.3g} from the model's own")
+
+
+def _check_windows(config: Any, layout: FlatSequences) -> None:
+    """Raise `ValueError` where layers restrict attention by a mask alone: windows longer than a probe hide from it."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    window = getattr(config, "sliding_window", None)
+    is_used = not kinds or "sliding_attention" in kinds
+    handed_over = {window for _, _, window in layout.masks}
+    if "chunked_attention" in kinds or (window is not None and is_used and window not in handed_over):
+        raise ValueError("its layers do not hand the span of their attention to the attention interface")
 
 
 def _unsupported(model: PreTrainedModel, reason: str) -> ModelError:

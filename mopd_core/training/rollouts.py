@@ -53,21 +53,25 @@ def sample(
     seed: int,
     step: int,
 ) -> list[list[Rollout]]:
-    """Sample a group for every prompt, each rollout with a seed of its own, and check what came back."""
+    """Sample a group for every prompt, each rollout with a seed of its own."""
     seen: Counter[str] = Counter()
     seeds = []
     for prompt in prompts:
         turn = seen[prompt.id]
         seen[prompt.id] += 1
         seeds.append([derive_seed(seed, step, prompt.id, f"rollout {turn} {index}") for index in range(group_size)])
+    return generate(generator, name, prompts, sampling, seeds)
+
+
+def generate(
+    generator: Generator, name: str, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[Sequence[int]]
+) -> list[list[Rollout]]:
+    """Call the generator and check that a rollout came back for every seed."""
     with plugin_boundary(f"generator {name!r}"):
         rollouts = generator.generate(prompts, sampling, seeds=seeds)
-    sizes = [len(group) for group in rollouts]
-    if sizes != [group_size] * len(prompts):
-        raise GeneratorError(
-            f"generator {name!r} returned groups of {sizes} rollouts for {len(prompts)} prompts; "
-            f"each has to have {group_size}"
-        )
+    found, wanted = [len(group) for group in rollouts], [len(group) for group in seeds]
+    if found != wanted:
+        raise GeneratorError(f"generator {name!r} returned groups of {found} rollouts; asked for were {wanted}")
     return rollouts
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mopd_core.boundary import plugin_boundary
 from mopd_core.config.compose import RunConfig
+from mopd_core.config.resume import check_resumable
 from mopd_core.registry import Registries
 from mopd_core.tracking.progress import RunProgress
 from mopd_core.tracking.run_folder import RunFolder
@@ -31,10 +32,13 @@ def train(
 ) -> dict[str, Any]:
     """Run to the end, or to an interruption (`finished` is then False), and return what `summary.json` holds.
 
-    folder: the run's folder; a new one, or with `resume` one that holds a run of the same config. Raises `MopdError`.
+    folder: the run's folder; a new one, or with `resume` one that holds a run of the same config. `stopped_by` in the
+    summary is None, "interrupt" or "guard". Raises `MopdError`.
     """
     with _folder(folder, resume) as run_folder, _components(config, registries, folder) as parts:
-        if not resume:
+        if resume:
+            check_resumable(run_folder.read_config(), config)
+        else:
             check_references(parts.router, (*parts.data.train, *parts.data.held_out))
             run_folder.write_config(config.model_dump(mode="json"))
         with run_log(run_folder.log_path):
@@ -54,8 +58,7 @@ def _train(
     with RunProgress(parts.config.training.steps, state.step, console) as progress, Interrupt(progress.note) as stop:
         loop = Loop(parts, folder, checkpoints, state, registries, progress, stop)
         _announce(parts, progress)
-        finished = loop.run()
-        summary = loop.summary(finished)
+        summary = loop.summary(loop.run())
     folder.write_summary(summary)
     with plugin_boundary("the hook mopd_run_finished"):
         hook.mopd_run_finished(folder=folder.path, summary=summary)
@@ -106,11 +109,19 @@ def _components(config: RunConfig, registries: Registries, folder: Path | None) 
 
 @contextmanager
 def _folder(path: Path, resume: bool) -> Iterator[RunFolder]:
-    """The run's folder, locked; a new one in which no run came to start is removed again."""
-    is_new = not path.exists()
+    """The run's folder, locked; a new one in which no run came to start is removed again, with new parents."""
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
     with RunFolder.resume(path) if resume else RunFolder.create(path) as folder:
         try:
             yield folder
         finally:
-            if is_new and not folder.holds_run():
+            if new and not folder.holds_run():
                 shutil.rmtree(path)
+                _remove_empty(new[1:])
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, innermost first, up to one in which somebody else has put something."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()

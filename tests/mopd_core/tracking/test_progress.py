@@ -11,7 +11,8 @@ from mopd_core.tracking.progress import RunProgress, clock
 from mopd_core.tracking.run_log import run_log
 from mopd_core.types import StepRecord
 
-RECORD = StepRecord(3, {"rollout/success_rate": 0.4375, "train/loss": 0.01234, "time/tokens_per_s": 1234.4, "other": 7.0})
+METRICS = {"rollout/success_rate": 0.4375, "train/loss": 0.01234, "time/tokens_per_s": 1234.4, "other": 7.0}
+RECORD = StepRecord(3, METRICS)
 LINE = "step 3/5: 44% right, loss 0.0123, 1,234 tokens/s, "
 
 
