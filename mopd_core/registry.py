@@ -18,15 +18,19 @@ import pluggy
 
 from mopd_core import hookspecs
 from mopd_core.config.base import PluginConfig
+from mopd_core.divergences.config import DivergenceConfig
 from mopd_core.errors import ConfigError, PluginError
 
 T = TypeVar("T")
 ContextT = TypeVar("ContextT")
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 
+OWN_DISTRIBUTION = "mopd"
 ENTRY_POINT_GROUP = "mopd"
 DISABLE_VARIABLE = "MOPD_DISABLE_PLUGINS"
 KINDS = ("generators", "verifiers", "selectors", "divergences", "teachers", "objectives", "trackers", "datasets")
+BASES: dict[str, type[PluginConfig]] = {"divergences": DivergenceConfig}
+"""What the options of a kind derive from, where that is more than `PluginConfig`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,11 @@ class Distribution:
 
     def __str__(self) -> str:
         return f"{self.name} {self.version} (plugin {self.plugin!r})"
+
+    @property
+    def order(self) -> tuple[bool, str, str]:
+        """Sorts plugins: our own come first, so that a third party that takes one of their names is the one to blame."""
+        return self.name != OWN_DISTRIBUTION, self.plugin, self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +88,17 @@ class Registry(Generic[T, ContextT]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.base = BASES.get(kind, PluginConfig)
         self.source: Distribution | None = None
         self._entries: dict[str, Registration[T, ContextT]] = {}
 
     def add(self, name: str, config_type: type[ConfigT], factory: Callable[[ConfigT, ContextT], T]) -> None:
-        """Register an implementation. Raises `PluginError` for a taken name, or a config that is no `PluginConfig`."""
+        """Register an implementation. Raises `PluginError` for a taken name, or a config of another kind."""
         source = self.source or Distribution("?", "?", "?")
-        if not (isinstance(config_type, type) and issubclass(config_type, PluginConfig)):
+        if not (isinstance(config_type, type) and issubclass(config_type, self.base)):
             raise PluginError(
                 f"{source} registers {self.kind[:-1]} {name!r} with the config {config_type!r}; "
-                "it has to be a subclass of mopd_core.PluginConfig"
+                f"it has to be a subclass of mopd_core.{self.base.__name__}"
             )
         if not callable(factory):
             raise PluginError(f"{source} registers {self.kind[:-1]} {name!r} with {factory!r}, which cannot be called")
@@ -181,7 +191,8 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: object, source: Distribu
         if caller.name not in specified:
             raise PluginError(
                 f"plugin {source} implements a hook that does not exist: {caller.name!r}."
-                f"{did_you_mean(caller.name, specified)} Hooks: {', '.join(sorted(specified))}"
+                f"{did_you_mean(caller.name, specified)} Hooks: {', '.join(sorted(specified))}. "
+                f"Repair or uninstall it, or skip it with {DISABLE_VARIABLE}={source.plugin}"
             )
 
 
@@ -228,7 +239,7 @@ def load_plugins(points: Iterable[EntryPoint] | None = None, disabled: Iterable[
     registries = Registries(manager)
     found = entry_points(group=ENTRY_POINT_GROUP) if points is None else points
     by_source = [(_source(point), point) for point in found]
-    for source, point in sorted(by_source, key=lambda pair: (pair[0].plugin, pair[0].name)):
+    for source, point in sorted(by_source, key=lambda pair: pair[0].order):
         if not skip.isdisjoint((source.plugin, source.name)):
             continue
         try:

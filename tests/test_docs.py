@@ -1,0 +1,248 @@
+"""What the documentation says is so: configs and commands parse, links resolve, hooks and built-ins are all listed.
+
+A config in the docs is a block fenced with ```yaml config; commands are lines that start with `mopd` in a block fenced
+with ```sh, and inline code that starts with it. The Python of docs/plugins.md is one plugin, and is loaded as one.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+import sys
+import types
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+import cli
+from mopd_core import hookspecs
+from mopd_core.config.load import load_config
+from mopd_core.config.reference import built_in
+from mopd_core.errors import DataError
+from mopd_core.registry import KINDS, Registries, load_plugins
+from mopd_core.testing.divergences import DivergenceSuite
+from mopd_core.testing.objectives import ObjectiveSuite
+from mopd_core.testing.selectors import SelectorSuite
+from mopd_core.testing.teachers import TeacherSuite
+from mopd_core.testing.trackers import TrackerSuite
+from mopd_core.testing.verifiers import VerifierSuite
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "recipes" / "README.md"]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("mopd_"))
+
+_FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`(mopd [^`\n]+)`")
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_ROW = re.compile(r"^\| `([\w-]+)` \| (\w+) \| (.+) \|$", re.MULTILINE)
+
+
+@cache
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path, info: str) -> list[str]:
+    return [body for label, body in _FENCED.findall(text_of(page)) if label == info]
+
+
+def prose(page: Path) -> str:
+    return _FENCED.sub("", text_of(page))
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    for body in blocks(page, "sh"):
+        for line in body.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["mopd"]:
+                yield words[1:]
+    for text in _INLINE.findall(prose(page)):
+        yield shlex.split(text)[1:]
+
+
+@cache
+def plugins() -> Registries:
+    return built_in()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
+def test_every_recipe_parses(recipe: Path) -> None:
+    load_config(recipe, plugins())
+
+
+def test_every_recipe_is_listed() -> None:
+    listed = set(_LINK.findall(text_of(ROOT / "recipes" / "README.md")))
+    assert {recipe.name for recipe in RECIPES} <= listed
+
+
+CONFIGS = [(page, number, body) for page in PAGES for number, body in enumerate(blocks(page, "yaml config"))]
+
+
+@pytest.mark.parametrize(("page", "number", "body"), CONFIGS, ids=[f"{name_of(p)}-{n}" for p, n, _ in CONFIGS])
+def test_every_config_parses(page: Path, number: int, body: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(body)
+    load_config(file, plugins())
+
+
+COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=[f"{name_of(p)}: {shlex.join(w)}" for p, w in COMMANDS])
+def test_every_command_parses(page: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    command: Any = typer.main.get_command(cli.app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    if words in (["--help"], ["--version"]):
+        return
+    given = command.make_context("mopd", list(words), resilient_parsing=not words).params
+    if "selector" in given:
+        choices = {
+            kind: given[kind] for kind in ("generator", "verifier", "selector", "divergence", "teacher", "objective")
+        }
+        file = given["config"] if given["config"] and given["config"].is_file() else None
+        load_config(file, plugins(), choices=choices, options=given["option"] or ())
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+def test_what_the_python_of_a_page_imports_exists(page: Path) -> None:
+    tree = ast.parse("\n".join(blocks(page, "python")))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(body=list(imports), type_ignores=[]), name_of(page), "exec"), {})
+
+
+def test_there_are_commands_and_configs_to_check() -> None:
+    assert len(COMMANDS) > 20
+    assert len(CONFIGS) >= 2
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    kept = "".join(char for char in heading.lower() if char.isalnum() or char in " -_")
+    return kept.replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_relative_links_resolve(page: Path) -> None:
+    broken = []
+    for link in _LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        anchors = (
+            {slug(heading) for heading in _HEADING.findall(prose(target))} if anchor and target.is_file() else set()
+        )
+        if not target.exists() or (anchor and anchor not in anchors):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_documented_with_its_arguments_in_order(hook: str) -> None:
+    arguments = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
+    page = ROOT / "docs" / "plugins.md"
+    assert f"`{hook}({arguments})`" in prose(page)
+    assert f"def {hook}({arguments}):" in "".join(blocks(page, "python"))
+
+
+def test_no_hook_is_documented_that_does_not_exist() -> None:
+    assert set(re.findall(r"\bmopd_(?:register|run|step)_\w+", text_of(ROOT / "docs" / "plugins.md"))) == set(HOOKS)
+
+
+def test_the_readme_lists_every_built_in_with_its_line_of_help() -> None:
+    expected = {(entry.name, kind[:-1]): entry.help for kind in KINDS for entry in plugins()[kind]}
+    rows = {(name, kind): text.replace(r"\|", "|") for name, kind, text in _ROW.findall(text_of(ROOT / "README.md"))}
+    assert rows == expected
+
+
+def test_sections_that_docstrings_refer_to_exist() -> None:
+    found = set()
+    for package in ("mopd_core", "mopd_backends", "mopd_verifiers"):
+        for path in (ROOT / package).rglob("*.py"):
+            source = path.read_text(encoding="utf-8")
+            assert not re.search(r"\bMETHOD\b|\bDESIGN\b", source), path
+            found |= set(re.findall(r"docs/(\w+)\.md,? section (\d+)", source))
+    assert found
+    for page, number in found:
+        assert re.search(rf"^## {number}\. ", text_of(ROOT / "docs" / f"{page}.md"), re.MULTILINE), (page, number)
+
+
+@cache
+def documented() -> types.ModuleType:
+    """The module that the Python blocks of docs/plugins.md make together."""
+    module = types.ModuleType("documented_plugin")
+    sys.modules[module.__name__] = module
+    source = "\n".join(blocks(ROOT / "docs" / "plugins.md", "python"))
+    exec(compile(source, "docs/plugins.md", "exec"), vars(module))
+    return module
+
+
+def test_the_documented_plugin_loads_and_has_one_of_every_kind() -> None:
+    registries = load_plugins([EntryPoint("documented", documented().__name__, "mopd")], disabled=())
+    registries.check()
+    assert {kind: len(registries[kind].names()) for kind in KINDS} == dict.fromkeys(KINDS, 1)
+
+
+def test_the_documented_verifier_names_the_prompt_of_a_bad_reference() -> None:
+    item = documented().VerifyItem("text", reference=None, prompt_id="p-7")
+    with pytest.raises(DataError, match="p-7"):
+        documented().ContainsVerifier(documented().ContainsConfig()).verify([item])
+
+
+class TestDocumentedVerifier(VerifierSuite):
+    @pytest.fixture
+    def verifier(self):
+        return documented().ContainsVerifier(documented().ContainsConfig())
+
+    @pytest.fixture
+    def passing(self):
+        return [documented().VerifyItem(response="so it is Paris", reference="Paris")]
+
+    @pytest.fixture
+    def failing(self):
+        return [documented().VerifyItem(response="so it is Rome", reference="Paris")]
+
+
+class TestDocumentedSelector(SelectorSuite):
+    @pytest.fixture
+    def selector(self):
+        return documented().ShortestSelector(documented().ShortestConfig())
+
+
+class TestDocumentedDivergence(DivergenceSuite):
+    @pytest.fixture
+    def divergence(self):
+        return documented().Hellinger()
+
+
+class TestDocumentedTracker(TrackerSuite):
+    @pytest.fixture
+    def tracker(self):
+        return documented().PrintTracker("train/loss")
+
+
+class TestDocumentedTeacher(TeacherSuite):
+    @pytest.fixture
+    def new_teacher(self):
+        return lambda context: documented().build_sharpened(documented().SharpenedConfig(), context)
+
+
+class TestDocumentedObjective(ObjectiveSuite):
+    @pytest.fixture
+    def objective(self):
+        return documented().SuccessesObjective()
