@@ -46,7 +46,7 @@ class Distribution:
 
     @property
     def order(self) -> tuple[bool, str, str]:
-        """Sorts plugins: our own come first, so that a third party that takes one of their names is the one to blame."""
+        """Sorts plugins: ours come first, so that a third party that takes one of their names is the one to blame."""
         return self.name != OWN_DISTRIBUTION, self.plugin, self.name
 
 

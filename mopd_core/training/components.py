@@ -35,10 +35,11 @@ from mopd_core.verification.router import RoutedItem, VerifierRouter
 
 @dataclass(frozen=True, slots=True)
 class DataSets:
-    """Encoded prompts."""
+    """Encoded prompts, and how many were too long to be among them."""
 
     train: list[Prompt]
     held_out: list[Prompt]
+    left_out: int
 
 
 @dataclass(slots=True)
@@ -83,7 +84,8 @@ def load_data(config: RunConfig, registries: Registries, tokenizer: Any, folder:
         options = config.model.chat_template_options
         return encode_prompts(asked, tokenizer, options, config.rollout.max_prompt_tokens, drop)
 
-    return DataSets(prepare(sets.train), prepare(sets.held_out))
+    train, held_out = prepare(sets.train), prepare(sets.held_out)
+    return DataSets(train, held_out, len(sets.train) + len(sets.held_out) - len(train) - len(held_out))
 
 
 def build_router(

@@ -28,7 +28,9 @@ class Evaluation:
     tokens: int
 
     def scores(self) -> dict[str, float]:
-        """{"mean@k": …, "pass@k": …} in [0, 1]."""
+        """{"mean@k": …, "pass@k": …} in [0, 1]; empty where there was no prompt to judge."""
+        if not self.prompts:
+            return {}
         return {f"mean@{self.samples}": self.mean, f"pass@{self.samples}": self.passed}
 
 

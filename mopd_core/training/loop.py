@@ -247,6 +247,9 @@ class Loop:
             f"{self.config.divergence.name!r}; then resume or start again"
         )
 
+    def _best(self) -> dict[str, float]:
+        return {"step": self.state.best_step, f"mean@{self.config.evaluation.samples}": self.state.best_score}
+
     def summary(self, stopped_by: StopReason | None) -> dict[str, Any]:
         """What `summary.json` holds; `after` is null in a run that did not finish."""
         state = self.state
@@ -257,7 +260,7 @@ class Loop:
             "stopped_by": stopped_by,
             "before": state.before,
             "after": self.after.scores() if self.after else None,
-            "best": {"step": state.best_step, f"mean@{self.config.evaluation.samples}": state.best_score},
+            "best": self._best() if state.before else None,
             "held_out_prompts": len(self.parts.data.held_out),
             "steps": state.step,
             "skipped_steps": state.skipped_steps,

@@ -85,6 +85,9 @@ def _announce(parts: Components, progress: RunProgress) -> None:
         f"{len(data.train)} prompts to train on, {len(data.held_out)} held out; "
         f"generator {config.generator.name}, verifier {config.verifier.name}, objective {config.objective.name}"
     )
+    if data.left_out:
+        longest = config.rollout.max_prompt_tokens
+        progress.note(f"{data.left_out} prompts are left out: longer than rollout.max_prompt_tokens = {longest}")
     if not parts.learner.objective.uses_teacher:
         progress.note(
             f"objective {config.objective.name} uses no teacher: selector, context, divergence and teacher rest"

@@ -8,6 +8,7 @@ import pytest
 from pydantic import Field
 
 from mopd_core.config.base import PluginConfig
+from mopd_core.divergences.config import DivergenceConfig
 from mopd_core.registry import Distribution, Registries, load_plugins
 
 
@@ -69,7 +70,7 @@ PLUGINS = {
     "generators": {"hf": Local, "vllm": Served},
     "verifiers": {"math": NoOptions, "code": Served},
     "selectors": {"contrastive": Contrastive, "none": NoOptions},
-    "divergences": {"jsd": NoOptions},
+    "divergences": {"jsd": DivergenceConfig},
     "teachers": {"ema": NoOptions},
     "objectives": {"distill": NoOptions},
     "trackers": {"board": Served, "line": NoOptions},
