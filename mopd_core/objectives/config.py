@@ -19,8 +19,8 @@ class DistillConfig(PluginConfig):
     """Weigh every token by exp(log p now - log p when sampled), clipped above here; null leaves the weights out."""
 
     step_separator: str | None = Field(default=None, min_length=1)
-    """Give every token of a reasoning step the step's average; a step ends with this text. Without importance weights
-    this changes nothing: averages within steps, summed over tokens, are the plain sum."""
+    """Give every token of a reasoning step the step's average; a step ends with this text. The whole divergence without
+    importance weights is not changed by it: averages within steps, summed over tokens, are the plain sum."""
 
 
 class GrpoConfig(PluginConfig):

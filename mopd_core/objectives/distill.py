@@ -30,23 +30,24 @@ class Distill:
         zero = torch.zeros_like(weight)
         if scores is not None and self.config.estimator == "sampled":
             signal = scores.student_logprobs - scores.teacher_logprobs
-            return TokenWeights(self._by_step(batch, weight * signal, mask), zero, mask)
+            averaged = self._by_step(batch, signal, mask)
+            return TokenWeights(torch.where(mask, weight * averaged, 0.0), zero, mask)
         return TokenWeights(zero, self._by_step(batch, weight, mask), mask)
 
-    def _by_step(self, batch: TokenBatch, weight: Tensor, mask: Tensor) -> Tensor:
-        """The masked weights, averaged within reasoning steps if asked.
+    def _by_step(self, batch: TokenBatch, values: Tensor, mask: Tensor) -> Tensor:
+        """The masked values [n], averaged within reasoning steps if asked.
 
-        Averaging D within a step and weighing it by w is the same sum as weighing D by the step's average of w.
+        The whole D is not known yet; weighing D by a step's average of w is the same sum as weighing its average by w.
         """
-        weight = torch.where(mask, weight, 0.0)
-        if self.config.step_separator is None or not len(weight):
-            return weight
+        values = torch.where(mask, values, 0.0)
+        if self.config.step_separator is None or not len(values):
+            return values
         numbers = step_numbers(
             batch.tokens.tolist(), batch.rollout.tolist(), self.tokenizer, self.config.step_separator
         )
         step = torch.tensor(numbers)
         zeros = torch.zeros(numbers[-1] + 1)
-        mean = zeros.index_add(0, step, weight) / zeros.index_add(0, step, mask.float()).clamp(min=1)
+        mean = zeros.index_add(0, step, values) / zeros.index_add(0, step, mask.float()).clamp(min=1)
         return torch.where(mask, mean[step], 0.0)
 
 

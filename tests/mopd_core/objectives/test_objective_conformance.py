@@ -1,0 +1,99 @@
+"""The conformance suite that plugin authors get, on every built-in, and on objectives that it has to refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mopd_core.objectives import distill, grpo, weighted_sum
+from mopd_core.objectives.config import DistillConfig, GrpoConfig, WeightedSumConfig
+from mopd_core.objectives.weights import TokenWeights
+from mopd_core.testing.objectives import ObjectiveSuite
+from mopd_core.testing.tiny import tiny_context, tiny_student
+
+
+@pytest.fixture(scope="module")
+def context():
+    return tiny_context(tiny_student())
+
+
+class TestDistill(ObjectiveSuite):
+    @pytest.fixture(
+        params=[
+            {},
+            {"importance_clip": 2.0},
+            {"step_separator": "3 "},
+            {"importance_clip": 2.0, "step_separator": "3 "},
+            {"estimator": "sampled"},
+            {"estimator": "sampled", "importance_clip": 2.0, "step_separator": "3 "},
+        ],
+        ids=str,
+    )
+    def objective(self, request, context):
+        return distill.build(DistillConfig(**request.param), context)
+
+
+class TestGrpo(ObjectiveSuite):
+    @pytest.fixture(params=[True, False])
+    def objective(self, request, context):
+        return grpo.build(GrpoConfig(scale_by_std=request.param), context)
+
+
+class TestWeightedSum(ObjectiveSuite):
+    @pytest.fixture
+    def objective(self, context):
+        return weighted_sum.build(WeightedSumConfig(distill_weight=0.5, grpo_weight=2.0), context)
+
+
+class Unmasked(distill.Distill):
+    """Distils targets that have no context."""
+
+    def weights(self, batch, scores):
+        return TokenWeights(torch.zeros(len(batch.own)), torch.ones(len(batch.own)), batch.own)
+
+
+class Foreign(grpo.Grpo):
+    """Trains on tokens that are not the model's own."""
+
+    def weights(self, batch, scores):
+        return replace(super().weights(batch, scores), mask=torch.ones_like(batch.own))
+
+
+class Positional(grpo.Grpo):
+    """Weighs a token by where it stands in the batch."""
+
+    def weights(self, batch, scores):
+        weights = super().weights(batch, scores)
+        return replace(weights, logprob=weights.logprob * torch.arange(len(batch.own)))
+
+
+class Leaking(grpo.Grpo):
+    """Lets a log-probability that was never scored through."""
+
+    def weights(self, batch, scores):
+        return replace(super().weights(batch, scores), logprob=scores.student_logprobs)
+
+
+CLASSES = {
+    Unmasked: (DistillConfig(), None),
+    Foreign: (GrpoConfig(),),
+    Positional: (GrpoConfig(),),
+    Leaking: (GrpoConfig(),),
+}
+
+
+@pytest.mark.parametrize(
+    ("broken", "test"),
+    [
+        (Unmasked, "test_a_divergence_needs_a_context"),
+        (Foreign, "test_what_is_masked_has_no_weight"),
+        (Positional, "test_the_order_of_rollouts_does_not_matter"),
+        (Leaking, "test_weights_are_finite_numbers_one_a_token"),
+    ],
+)
+def test_the_suite_refuses_a_broken_objective(broken, test):
+    with_step = test in ("test_what_is_masked_has_no_weight", "test_weights_are_finite_numbers_one_a_token")
+    with pytest.raises(AssertionError):
+        getattr(ObjectiveSuite(), test)(broken(*CLASSES[broken]), *(["mixed"] if with_step else []))

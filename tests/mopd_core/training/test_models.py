@@ -1,0 +1,158 @@
+"""Which models can be trained on flat sequences, and that `Head` is their head."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import (
+    Cohere2Config,
+    CohereConfig,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GptOssConfig,
+    GraniteConfig,
+    LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+    PhimoeConfig,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    Qwen3MoeConfig,
+)
+
+from mopd_core.config.sections import ModelConfig, TrainingConfig
+from mopd_core.errors import ModelError
+from mopd_core.testing.tiny import tiny_config, tiny_student
+from mopd_core.training import models
+from mopd_core.training.layout import lay_out
+from mopd_core.training.models import Head, StudentWeights, check_flat_forward, flat_hidden
+
+MIXED = ["sliding_attention", "full_attention"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        tiny_config(Qwen3Config),
+        tiny_config(Qwen3Config, tie_word_embeddings=False, attention_bias=True),
+        tiny_config(LlamaConfig),
+        tiny_config(MistralConfig, sliding_window=6),
+        tiny_config(MistralConfig, sliding_window=4096),
+        tiny_config(Gemma3TextConfig, sliding_window=6, layer_types=MIXED),
+        tiny_config(Gemma3TextConfig, sliding_window=512, layer_types=MIXED, final_logit_softcapping=1.5),
+        tiny_config(GraniteConfig, logits_scaling=4.0),
+        tiny_config(CohereConfig, logit_scale=0.25),
+        tiny_config(Cohere2Config, logit_scale=0.25, sliding_window=6, layer_types=MIXED),
+        tiny_config(Qwen3MoeConfig, num_experts=4, moe_intermediate_size=16, num_experts_per_tok=2),
+    ],
+    ids=lambda config: type(config).__name__,
+)
+def test_families_that_can_be_trained(config, plain, draw_ids):
+    model = tiny_student(config)
+    check_flat_forward(model)
+    assert model.config._attn_implementation == "mopd_flat"
+    ids = draw_ids(30)
+    with torch.no_grad():
+        flat = Head(model)(flat_hidden(model, lay_out([ids])))
+        expected = plain(model, ids, "logits")
+    torch.testing.assert_close(flat, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "option", [{"logits_scaling": 4.0}, {"logit_scale": 0.25}, {"final_logit_softcapping": 1.5}], ids=str
+)
+def test_the_heads_options_matter(option, draw_ids):
+    """The families above would pass with a plain head too if their logits were small."""
+    config_type = {"logits_scaling": GraniteConfig, "logit_scale": CohereConfig}.get(next(iter(option)))
+    model = tiny_student(tiny_config(config_type or Gemma3TextConfig, **option))
+    hidden = flat_hidden(model, lay_out([draw_ids(30)]))
+    assert not torch.allclose(Head(model)(hidden), model.get_output_embeddings()(hidden), atol=0.1)
+
+
+class OtherHead(Qwen3ForCausalLM):
+    """Triples its logits, which no config field says."""
+
+    def forward(self, *args, **kwargs):
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits * 3
+        return output
+
+
+def with_time_convolution(model):
+    """The model with each layer's output leaning on the token before: mixing that no attention sees."""
+
+    def lean(module, inputs, output):
+        return output + 0.05 * torch.nn.functional.pad(output, (0, 0, 1, -1))
+
+    for layer in model.get_decoder().layers:
+        layer.mlp.register_forward_hook(lean)
+    return model
+
+
+def with_other_head(model):
+    model.__class__ = OtherHead
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: with_time_convolution(tiny_student()), "logits of shared sequences differ by"),
+        (lambda: with_other_head(tiny_student()), "logits of shared sequences differ by"),
+        (lambda: tiny_student(tiny_config(GptOssConfig, num_local_experts=4)), "uses s_aux"),
+        (lambda: tiny_student(tiny_config(Gemma2Config)), "uses softcap"),
+        (lambda: tiny_student(tiny_config(PhimoeConfig, sliding_window=64)), "span of their attention"),
+        (lambda: tiny_student(tiny_config(MambaConfig, state_size=4, expand=1, time_step_rank=2)), "Mamba"),
+    ],
+    ids=["convolution", "head", "sinks", "soft-capped scores", "window by mask alone", "state space"],
+)
+def test_models_that_would_be_trained_wrong_are_refused(make, reason):
+    model = make()
+    with pytest.raises(ModelError, match=reason) as caught:
+        check_flat_forward(model)
+    assert "prefix-shared" in str(caught.value)
+
+
+def test_small_logits_hide_nothing():
+    """The tolerance is relative: a model fresh from its initialisation is held to the same."""
+    model = with_time_convolution(tiny_student())
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(1e-4)
+    with pytest.raises(ModelError, match="differ"):
+        check_flat_forward(model)
+
+
+def test_tied_weights_come_once():
+    tied = dict(StudentWeights(tiny_student()).named_tensors())
+    untied = dict(StudentWeights(tiny_student(tiny_config(tie_word_embeddings=False))).named_tensors())
+    assert untied.keys() - tied.keys() == {"lm_head.weight"}
+    assert not any(tensor.requires_grad for tensor in tied.values())
+
+
+def test_a_missing_folder_is_one_clear_line():
+    with pytest.raises(ModelError, match=r"model\.path is '\./nowhere', but there is no such folder"):
+        models.load_model("./nowhere", torch.device("cpu"))
+    with pytest.raises(ModelError, match="no such folder"):
+        models.load_tokenizer(ModelConfig(path="./nowhere"))
+
+
+def test_a_folder_without_a_model_is_one_clear_line(tmp_path):
+    with pytest.raises(ModelError, match=r"cannot load the weights of model .*Give a folder"):
+        models.load_model(str(tmp_path), torch.device("cpu"))
+
+
+def test_precision_and_device_follow_the_config():
+    cpu = models.choose_device(TrainingConfig(device="cpu"))
+    assert cpu.type == "cpu"
+    assert models.choose_dtype(TrainingConfig(), cpu) == torch.float32
+    assert models.choose_dtype(TrainingConfig(), torch.device("cuda")) == torch.bfloat16
+    assert models.choose_dtype(TrainingConfig(precision="bf16"), cpu) == torch.bfloat16
+    assert models.choose_dtype(TrainingConfig(precision="fp32"), torch.device("cuda")) == torch.float32
+
+
+def test_everything_that_ends_a_response_stops_it():
+    model = tiny_student()
+    model.generation_config.eos_token_id = [5, 3]
+    assert models.stop_ids(model, type("Tokenizer", (), {"eos_token_id": 7})()) == (3, 5, 7)
+    model.generation_config.eos_token_id = None
+    assert models.stop_ids(model, type("Tokenizer", (), {"eos_token_id": None})()) == ()
