@@ -92,6 +92,16 @@ def test_steps_average_the_importance_weights():
     torch.testing.assert_close((weights.divergence * divergence).sum(), (ratio * of_steps).sum())
 
 
+def test_steps_average_the_sampled_signal_and_not_its_weights():
+    """`a ⏎⏎ a a`: log p - log q of 1, 3 | 2, 4 averages to 2 | 3, and each token keeps its own weight 0.5, 1, 2, 1."""
+    batch, scores = step_of([[0, 1, 0, 0]])
+    now = batch.behaviour_logprobs + torch.tensor([0.5, 1.0, 2.0, 1.0]).log()
+    scores = replace(scores, student_logprobs=now, teacher_logprobs=now - torch.tensor([1.0, 3.0, 2.0, 4.0]))
+    config = DistillConfig(estimator="sampled", importance_clip=2.0, step_separator="\n\n")
+    weights = Distill(config, Letters("a", "\n\n")).weights(batch, scores)
+    torch.testing.assert_close(weights.logprob, torch.tensor([1.0, 2.0, 6.0, 3.0]))
+
+
 def test_a_masked_token_is_no_part_of_its_steps_average():
     batch, scores = step_of([[0, 0, 0]])
     batch = replace(batch, own=torch.tensor([True, False, True]))
