@@ -1,0 +1,73 @@
+"""The bundled tasks as a source of prompts: one user message each, the answer as the reference.
+
+No torch here. A new family is added in `families`; its name goes into `FamilyName`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from mopd_core.bundled.families import FAMILIES, Family, Split
+from mopd_core.config.base import PluginConfig
+from mopd_core.contexts import RunContext
+from mopd_core.types import Message, Prompt
+
+FamilyName = Literal["chain", "chain-long"]
+
+
+class BundledConfig(PluginConfig):
+    """Generated arithmetic that ships with the package; answers are checked by the `math` verifier."""
+
+    family: FamilyName = "chain"
+    """Which tasks: chains of three to five operations, or long ones of eight, which the bundled model rarely solves."""
+
+    train: int = Field(default=2000, ge=1, le=50_000)
+    """How many prompts to train on."""
+
+    held_out: int = Field(default=100, ge=0, le=20_000)
+    """How many prompts to evaluate on; none of them is ever trained on, whatever the seed."""
+
+    seed: int = Field(default=0, ge=0)
+    """Which prompts are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundledPrompts:
+    """The two sets of prompts."""
+
+    train: tuple[Prompt, ...]
+    held_out: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BundledSource:
+    """Makes the prompts that its config asks for."""
+
+    config: BundledConfig
+
+    def load(self) -> BundledPrompts:
+        """Equal configs give equal prompts, and more of them adds to the same ones."""
+        family = FAMILIES[self.config.family]
+        return BundledPrompts(
+            train=_prompts(family, "train", self.config.train, self.config.seed),
+            held_out=_prompts(family, "held_out", self.config.held_out, self.config.seed),
+        )
+
+
+def _prompts(family: Family, split: Split, n: int, seed: int) -> tuple[Prompt, ...]:
+    return tuple(
+        Prompt(
+            id=f"{family.name}/{split}/{number:06d}",
+            messages=(Message(role="user", content=problem.question),),
+            reference=problem.answer,
+        )
+        for number, problem in enumerate(family.problems(split, n, seed))
+    )
+
+
+def build(config: BundledConfig, context: RunContext) -> BundledSource:
+    """The registered factory."""
+    return BundledSource(config)
