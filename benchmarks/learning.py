@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean
 
@@ -70,18 +70,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/learning"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once; each computes with one thread")
     parser.add_argument("-o", dest="options", action="append", default=[], help="an option for every run")
     arguments = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     extra = [part for option in arguments.options for part in ("-o", option)]
-    results: dict[str, list[dict[str, float]]] = {}
-    for method, choices in METHODS.items():
-        for seed in range(arguments.seeds):
-            slug = "".join(c if c.isalnum() else "-" for c in method.lower()).strip("-")
-            figures = run_once(arguments.out / f"{slug}-{seed}", choices, [*extra, "-o", f"seed={seed}"])
-            results.setdefault(method, []).append(figures)
-            print(method, seed, {key: round(value, 1) for key, value in figures.items()}, flush=True)
+
+    def run(method: str, seed: int) -> dict[str, float]:
+        slug = "".join(c if c.isalnum() else "-" for c in method.lower()).strip("-")
+        figures = run_once(arguments.out / f"{slug}-{seed}", METHODS[method], [*extra, "-o", f"seed={seed}"])
+        print(method, seed, {key: round(value, 1) for key, value in figures.items()}, flush=True)
+        return figures
+
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        pending = {m: [pool.submit(run, m, seed) for seed in range(arguments.seeds)] for m in METHODS}
+    results = {method: [future.result() for future in futures] for method, futures in pending.items()}
     print(table(results))
     gains = {f"learning.{method}": [round(run["gain"], 2) for run in runs] for method, runs in results.items()}
     print(json.dumps(gains))
