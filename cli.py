@@ -136,26 +136,25 @@ def evaluate_model(
     model: Annotated[str | None, typer.Option(metavar="PATH", help="The model: a folder or a name.")] = None,
     generator: Generator = None,
     verifier: Verifier = None,
-    selector: Selector = None,
-    divergence: Divergence = None,
-    teacher: Teacher = None,
-    objective: Objective = None,
     option: Options = None,
     samples: Annotated[int | None, typer.Option(metavar="K", help="Responses a prompt.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on the held-out prompts: mean@k and pass@k."""
+    from rich.console import Console
+
     from mopd_core.config.load import load_config
 
     registries = _usable_plugins()
-    choices = _choices(generator, verifier, selector, divergence, teacher, objective)
+    choices = {"generator": generator, "verifier": verifier}
     given = {"model.path": model, "evaluation.samples": samples}
     options = [*(option or ()), *(f"{path}={value}" for path, value in given.items() if value is not None)]
     settings = load_config(config, registries, choices=choices, options=options)
 
     from mopd_core.training.run import evaluate  # Imports torch.
 
-    result = evaluate(settings, registries)
+    with Console(stderr=True).status("evaluating"):
+        result = evaluate(settings, registries)
     if as_json:
         _print_json(result)
     else:

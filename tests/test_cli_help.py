@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_both_modules_are_the_command(module: str):
     assert done.stdout.startswith("mopd ")
 
 
+@pytest.mark.skipif(not version("typer").startswith("0.29."), reason="the snapshot is worded by typer 0.29")
 def test_the_help_text_is_the_committed_one(tmp_path: Path):
     texts = [run("-m", "cli", *command.split(), "--help").stdout for command in COMMANDS]
     text = "\n".join(texts)
