@@ -198,8 +198,7 @@ def _build_learner(
         teacher = _build(registries, "teachers", config.teacher, context)
     head = models.Head(student)
     if config.training.gradient_checkpointing:
-        student.gradient_checkpointing_enable({"use_reentrant": False})
-        student.train()
+        models.enable_checkpointing(student)
     loss = HeadLoss(
         head=head,
         divergence=_build(registries, "divergences", config.divergence, context),

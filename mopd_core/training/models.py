@@ -90,6 +90,17 @@ def load_frozen(path: str, device: torch.device) -> PreTrainedModel:
     return model
 
 
+def enable_checkpointing(model: PreTrainedModel) -> None:
+    """Recompute activations in the backward pass. Raises `ModelError` where the architecture has no such mode."""
+    if not model.supports_gradient_checkpointing:
+        raise ModelError(
+            f"{type(model).__name__} has no gradient checkpointing; set training.gradient_checkpointing=false"
+        )
+    renamed = getattr(model, "activation_checkpointing_enable", None)
+    (renamed or model.gradient_checkpointing_enable)()
+    model.train()
+
+
 def stop_ids(model: PreTrainedModel, tokenizer: Any) -> tuple[int, ...]:
     """The tokens that end a response: the generation config's and the tokenizer's."""
     configured = model.generation_config.eos_token_id if model.generation_config else None
