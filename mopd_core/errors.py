@@ -56,4 +56,4 @@ class SelectorError(MopdError, RuntimeError):
 
 
 class TrainingError(MopdError, RuntimeError):
-    """The run cannot go on; its state has been saved."""
+    """The run cannot go on. The text says from where `--resume` does."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mopd_core.boundary import plugin_boundary
 from mopd_core.divergences.outcomes import Outcomes
+from mopd_core.errors import PluginError
 from mopd_core.interfaces import Divergence, TeacherPass
 from mopd_core.training.models import Head
 
@@ -103,6 +104,7 @@ class HeadLoss:
                 log_p, log_q = self.outcomes(leaf, teacher_logits)
                 with plugin_boundary(self.divergence_name):
                     divergence, slope = _value_and_grad(self.divergence, log_p, log_q)
+                _check_shapes(self.divergence_name, divergence, slope, log_p)
                 weights = tokens.divergence_weights.to(leaf.dtype) / count
                 value = value + (weights * divergence).sum()
                 outputs.append(log_p)
@@ -175,6 +177,12 @@ def _value_and_grad(divergence: Divergence, log_p: Tensor, log_q: Tensor) -> tup
     value = divergence(free, log_q)
     (slope,) = torch.autograd.grad(value.sum(), free)
     return value.detach(), slope
+
+
+def _check_shapes(who: str, value: Tensor, slope: Tensor, log_p: Tensor) -> None:
+    found, wanted = (tuple(value.shape), tuple(slope.shape)), (tuple(log_p.shape[:1]), tuple(log_p.shape))
+    if found != wanted:
+        raise PluginError(f"{who} returned shapes {found} for its value and derivative; they have to be {wanted}")
 
 
 def _sampled(logits: Tensor, targets: Tensor, temperature: float) -> Tensor:

@@ -78,13 +78,13 @@ class MicroBatch:
 def build_step(groups: Sequence[RolloutGroup], teacher_prompts: Sequence[Sequence[Ids | None]]) -> StepBatch:
     """Flatten a step. teacher_prompts: for every group and rollout the teacher's prompt, None where nothing is shown.
 
-    Left out are aborted rollouts and empty responses: there is nothing to train on.
+    Aborted rollouts are left out. An empty response has no token to train on, but its reward counts in its group.
     """
     targets: list[Target] = []
     start = 0
     for number, (group, prompts) in enumerate(zip(groups, teacher_prompts, strict=True)):
         for index, (rollout, prompt) in enumerate(zip(group.rollouts, prompts, strict=True)):
-            if rollout.finish_reason == "abort" or not len(rollout.token_ids):
+            if rollout.finish_reason == "abort":
                 continue
             span = slice(start, start + len(rollout.token_ids))
             targets.append(Target(number, index, group.prompt.token_ids, prompt, rollout.token_ids, span))

@@ -32,11 +32,16 @@ MANIFEST = "manifest.json"
 
 @dataclass(slots=True)
 class TrainerState:
-    """What a resumed run has to know beside tensors. Randomness is derived, so there is none of it here."""
+    """What a resumed run has to know beside tensors. Randomness is derived, so there is none of it here.
+
+    best_step, best_score: of the evaluation with the highest mean@k; step 0 is before training. data: a digest of the
+    training prompts.
+    """
 
     step: int = 0
     best_step: int = 0
     best_score: float = -1.0
+    data: str = ""
     non_finite_in_a_row: int = 0
     skipped_steps: int = 0
     rollouts: int = 0
@@ -78,7 +83,7 @@ class Checkpoints:
                 raise CheckpointError(f"{folder} has no weights for {name!r}; it belongs to another model")
             with torch.no_grad():
                 parameter.copy_(weights[name])
-        self.optimiser.load_state_dict(torch.load(trainer / "optimizer.pt", weights_only=True))
+        self.optimiser.load_state_dict(torch.load(trainer / "optimizer.pt", map_location="cpu", weights_only=True))
         if self.teacher is not None:
             self.teacher.load_state_dict(load_file(trainer / "teacher.safetensors"))
         return TrainerState(**json.loads((trainer / "state.json").read_text()))

@@ -1,9 +1,16 @@
-"""Everything that a run composes, built from its config: plugins, model, data. What is built here is closed here."""
+"""Everything that a run composes, built from its config: plugins, model, data.
+
+`build_inference` is what an evaluation needs, `build_components` what training adds. What is built is closed through
+the `ExitStack` that is handed in, also when a later piece cannot be built.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +27,7 @@ from mopd_core.divergences.config import DivergenceConfig
 from mopd_core.divergences.head import HeadLoss, chunk_size
 from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.errors import ConfigError, DataError
-from mopd_core.interfaces import Generator, Objective, PeerSelector, Teacher, Tracker, Verifier
+from mopd_core.interfaces import Divergence, Generator, Objective, PeerSelector, Teacher, Tracker, Verifier
 from mopd_core.peers.context import request_summary
 from mopd_core.peers.teacher_prompt import TeacherPrompts
 from mopd_core.registry import Registries
@@ -41,29 +48,35 @@ class DataSets:
     held_out: list[Prompt]
     left_out: int
 
+    def digest(self) -> str:
+        """Of the training prompts in their order, so that a resumed run can tell whether its data are the same."""
+        rows = [(prompt.id, prompt.messages, prompt.reference) for prompt in self.train]
+        return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
 
-@dataclass(slots=True)
-class Components:
-    """What the loop works with."""
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """What samples from the model and judges it."""
 
     config: RunConfig
+    context: ModelContext
     data: DataSets
     student: PreTrainedModel
     tokenizer: Any
     sampling: Sampling
     generator: Generator
     router: VerifierRouter
+    evaluator: Evaluator
+
+
+@dataclass(frozen=True, slots=True)
+class Components(Inference):
+    """What the loop works with."""
+
     selector: PeerSelector
     teacher_prompts: TeacherPrompts
     learner: Learner
-    evaluator: Evaluator
-    trackers: list[Tracker] = field(default_factory=list)
-
-    def close(self) -> None:
-        self.generator.close()
-        self.router.close()
-        for tracker in self.trackers:
-            tracker.close()
+    trackers: list[Tracker]
 
 
 def _build(registries: Registries, kind: str, choice: PluginChoice, context: RunContext) -> Any:
@@ -71,10 +84,19 @@ def _build(registries: Registries, kind: str, choice: PluginChoice, context: Run
         return registries[kind].build(choice, context)
 
 
+def _close_later(stack: ExitStack, who: str, close: Callable[[], None]) -> None:
+    def guarded() -> None:
+        with plugin_boundary(who):
+            close()
+
+    stack.callback(guarded)
+
+
 def load_data(config: RunConfig, registries: Registries, tokenizer: Any, folder: Path | None) -> DataSets:
     """Both sets of prompts, encoded and checked. Raises `DataError` where there is nothing to train on."""
     source = _build(registries, "datasets", config.data, RunContext(config.seed, registries, folder))
-    sets = source.load()
+    with plugin_boundary(f"dataset {config.data.name!r}"):
+        sets = source.load()
     if not sets.train:
         raise DataError(f"the data set {config.data.name!r} has no rows to train on")
 
@@ -133,22 +155,24 @@ def _check_lengths(config: RunConfig, data: DataSets, longest: int) -> None:
         )
 
 
-def build_components(config: RunConfig, registries: Registries, folder: Path | None) -> Components:
-    """Build everything, cheapest checks first, so that bad input stops before anything is computed."""
+def build_inference(config: RunConfig, registries: Registries, folder: Path | None, stack: ExitStack) -> Inference:
+    """Data, verifiers, model and generator, in the order of what they cost."""
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
     device = models.choose_device(config.training)
     dtype = models.choose_dtype(config.training, device)
     tokenizer = models.load_tokenizer(config.model)
     data = load_data(config, registries, tokenizer, folder)
+    prompts = (*data.train, *data.held_out)
+    router = build_router(config, registries, prompts, RunContext(config.seed, registries, folder))
+    _close_later(stack, "a verifier", router.close)
     student = models.load_model(models.resolve_path(config.model.path), device, config.model.revision)
     longest = model_length(student)
     _check_lengths(config, data, longest)
-    stop_ids = models.stop_ids(student, tokenizer)
-    sampling = to_sampling(config.rollout.sampling, stop_ids)
-    teacher_prompts = TeacherPrompts(
-        config.context, tokenizer, longest - sampling.max_tokens, config.model.chat_template_options
-    )
+
+    def load_model(path: str) -> PreTrainedModel:
+        return models.load_frozen(path, device, config.model.revision if path == config.model.path else None)
+
     context = ModelContext(
         seed=config.seed,
         registries=registries,
@@ -159,40 +183,52 @@ def build_components(config: RunConfig, registries: Registries, folder: Path | N
         device=device,
         compute_dtype=dtype,
         max_length=longest,
-        load_model=lambda path: models.load_frozen(path, device),
+        load_model=load_model,
     )
-    objective: Objective = _build(registries, "objectives", config.objective, context)
-    if objective.uses_teacher:
-        teacher_prompts.check((*data.train, *data.held_out))
-    router = build_router(config, registries, (*data.train, *data.held_out), context)
     generator: Generator = _build(registries, "generators", config.generator, context)
+    _close_later(stack, f"generator {config.generator.name!r}", generator.close)
+    stop_ids = models.stop_ids(student, tokenizer)
+    evaluator = Evaluator(
+        generator,
+        config.generator.name,
+        router,
+        to_sampling(config.evaluation.sampling, stop_ids),
+        config.evaluation.samples,
+        config.rollout.success_threshold,
+        config.seed,
+    )
+    sampling = to_sampling(config.rollout.sampling, stop_ids)
+    return Inference(config, context, data, student, tokenizer, sampling, generator, router, evaluator)
+
+
+def build_components(config: RunConfig, registries: Registries, folder: Path, stack: ExitStack) -> Components:
+    """All that training needs; what needs no model comes first, so that bad input stops before one is loaded."""
+    light = RunContext(config.seed, registries, folder)
+    selector: PeerSelector = _build(registries, "selectors", config.selector, light)
+    divergence: Divergence = _build(registries, "divergences", config.divergence, light)
+    trackers: list[Tracker] = []
+    for choice in config.tracking.trackers:
+        trackers.append(_build(registries, "trackers", choice, light))
+        _close_later(stack, f"tracker {choice.name!r}", trackers[-1].close)
+    inference = build_inference(config, registries, folder, stack)
+    objective: Objective = _build(registries, "objectives", config.objective, inference.context)
+    room = inference.context.max_length - inference.sampling.max_tokens
+    teacher_prompts = TeacherPrompts(config.context, inference.tokenizer, room, config.model.chat_template_options)
+    if objective.uses_teacher:
+        teacher_prompts.check(inference.data.train)
     return Components(
-        config=config,
-        data=data,
-        student=student,
-        tokenizer=tokenizer,
-        sampling=sampling,
-        generator=generator,
-        router=router,
-        selector=_build(registries, "selectors", config.selector, context),
+        **{field.name: getattr(inference, field.name) for field in fields(inference)},
+        selector=selector,
         teacher_prompts=teacher_prompts,
-        learner=_build_learner(config, registries, context, objective, student),
-        evaluator=Evaluator(
-            generator,
-            config.generator.name,
-            router,
-            to_sampling(config.evaluation.sampling, stop_ids),
-            config.evaluation.samples,
-            config.rollout.success_threshold,
-            config.seed,
-        ),
-        trackers=[_build(registries, "trackers", choice, context) for choice in config.tracking.trackers],
+        learner=_build_learner(inference, registries, objective, divergence),
+        trackers=trackers,
     )
 
 
 def _build_learner(
-    config: RunConfig, registries: Registries, context: ModelContext, objective: Objective, student: PreTrainedModel
+    inference: Inference, registries: Registries, objective: Objective, divergence: Divergence
 ) -> Learner:
+    config, context, student = inference.config, inference.context, inference.student
     teacher: Teacher | None = None
     if objective.uses_teacher:
         teacher = _build(registries, "teachers", config.teacher, context)
@@ -201,7 +237,7 @@ def _build_learner(
         models.enable_checkpointing(student)
     loss = HeadLoss(
         head=head,
-        divergence=_build(registries, "divergences", config.divergence, context),
+        divergence=divergence,
         outcomes=Outcomes(cast("DivergenceConfig", config.divergence)),
         sampling_temperature=config.rollout.sampling.temperature,
         chunk_tokens=chunk_size(head.vocabulary, config.training.logits_memory_mib),

@@ -6,32 +6,48 @@ mean@k is the mean over prompts of the share of k samples that succeed, pass@k t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mopd_core.interfaces import Generator
 from mopd_core.seeds import derive_seed
 from mopd_core.training.rollouts import generate
-from mopd_core.types import Prompt, RolloutGroup, Sampling
+from mopd_core.types import Prompt, Sampling
 from mopd_core.verification.groups import verify_groups
 from mopd_core.verification.router import VerifierRouter
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The result over `prompts` prompts with `samples` samples each; samples that could not be judged are left out."""
+    """What came of `samples` samples a prompt; those that could not be judged are left out.
 
-    mean: float
-    passed: float
+    success: for every prompt the share of judged samples that succeeded, None where none was judged.
+    """
+
+    success: tuple[float | None, ...]
     samples: int
-    prompts: int
     unknown: int
     tokens: int
 
+    def first(self, prompts: int | None) -> Evaluation:
+        """The same over the first prompts alone, so that it can be compared with an evaluation of just those."""
+        return replace(self, success=self.success[:prompts])
+
+    @property
+    def mean(self) -> float:
+        """mean@k in [0, 1]; 0 where nothing was judged."""
+        judged = self._judged()
+        return sum(judged) / max(len(judged), 1)
+
     def scores(self) -> dict[str, float]:
-        """{"mean@k": …, "pass@k": …} in [0, 1]; empty where there was no prompt to judge."""
-        if not self.prompts:
+        """{"mean@k": …, "pass@k": …} in [0, 1]; empty where nothing was judged."""
+        judged = self._judged()
+        if not judged:
             return {}
-        return {f"mean@{self.samples}": self.mean, f"pass@{self.samples}": self.passed}
+        passed = sum(share > 0 for share in judged) / len(judged)
+        return {f"mean@{self.samples}": self.mean, f"pass@{self.samples}": passed}
+
+    def _judged(self) -> list[float]:
+        return [share for share in self.success if share is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +69,9 @@ class Evaluator:
         ]
         rollouts = generate(self.generator, self.generator_name, prompts, self.sampling, seeds)
         groups = verify_groups(self.router, prompts, rollouts, self.threshold)
-        judged = [group for group in groups if group.known]
-        tokens = sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts)
         return Evaluation(
-            mean=_mean([len(group.successes) / len(group.known) for group in judged]),
-            passed=_mean([float(bool(group.successes)) for group in judged]),
+            success=tuple(len(group.successes) / len(group.known) if group.known else None for group in groups),
             samples=self.samples,
-            prompts=len(judged),
-            unknown=sum(_unknown(group) for group in groups),
-            tokens=tokens,
+            unknown=sum(len(group) - len(group.known) for group in groups),
+            tokens=sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts),
         )
-
-
-def _unknown(group: RolloutGroup) -> int:
-    return len(group) - len(group.known)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0

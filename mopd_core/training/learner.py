@@ -63,7 +63,7 @@ class Learner:
         scores = self._score(batch) if self.objective.needs_scores else None
         with plugin_boundary(self.names.objective):
             weights = self.objective.weights(batch.tokens, scores)
-        _check_weights(self.names.objective, weights, len(batch.tokens.tokens))
+        self._check(weights, batch.tokens)
         count = batch.tokens.total(weights.mask)
         weighted = weights.mask & ((weights.logprob != 0) | (weights.divergence != 0))
         values = {name: torch.full_like(batch.tokens.behaviour_logprobs, math.nan) for name in TokenStats.__slots__}
@@ -80,6 +80,24 @@ class Learner:
         return Update(
             "trained" if finite else "non-finite", metrics | _token_metrics(batch.tokens, weights, values), values
         )
+
+    def _check(self, weights: TokenWeights, tokens: TokenBatch) -> None:
+        """Raise `PluginError` for weights that are not one a token, or that weigh a divergence which is not there."""
+        n = len(tokens.tokens)
+        for name in TokenWeights.__slots__:
+            value: Tensor = getattr(weights, name)
+            wanted = "bool" if name == "mask" else "floating-point"
+            if tuple(value.shape) != (n,) or value.is_floating_point() != (name != "mask"):
+                raise PluginError(
+                    f"{self.names.objective} returned {name} of shape {tuple(value.shape)} and {value.dtype}; "
+                    f"it has to be [{n}] and {wanted}, one a token"
+                )
+        taught = tokens.has_context[tokens.rollout] & (self.teacher is not None)
+        if bool((weights.mask & ~taught & (weights.divergence != 0)).any()):
+            raise PluginError(
+                f"{self.names.objective} weighs the divergence of tokens that the teacher does not score; "
+                "it has to be 0 where a target has no context, or uses_teacher has to be True"
+            )
 
     def _backward(
         self, batch: StepBatch, weights: TokenWeights, weighted: Tensor, count: float, values: dict[str, Tensor]
@@ -141,13 +159,6 @@ def _any_in_rollout(flag: Tensor, tokens: TokenBatch) -> Tensor:
 def _store(values: dict[str, Tensor], micro: MicroBatch, stats: list[TokenStats]) -> None:
     for name, value in values.items():
         value[micro.tokens] = torch.cat([getattr(part, name) for part in stats]).float().cpu()
-
-
-def _check_weights(who: str, weights: TokenWeights, n: int) -> None:
-    for name in TokenWeights.__slots__:
-        shape = tuple(getattr(weights, name).shape)
-        if shape != (n,):
-            raise PluginError(f"{who} returned {name} of shape {shape}; it has to be [{n}], one a token")
 
 
 def _token_metrics(tokens: TokenBatch, weights: TokenWeights, values: dict[str, Tensor]) -> dict[str, float]:

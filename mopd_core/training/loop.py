@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
-
 from mopd_core.boundary import plugin_boundary
 from mopd_core.config.compose import RunConfig
 from mopd_core.data.order import prompts_for_step
@@ -76,7 +74,7 @@ class Loop:
         """Train to the last step (None), or until something stops the run with its state saved: what did."""
         if not self.state.before:
             before = self._evaluate_all()
-            self.state.before, self.state.best_score = before.scores(), before.mean
+            self.state.before, self.state.best_score = before.scores(), self._watched(before).mean
         while self.state.step < self.config.training.steps and not self.interrupt.requested:
             started = time.perf_counter()
             step = self.state.step + 1
@@ -152,14 +150,7 @@ class Loop:
         return contexts
 
     def _learn(self, batch: StepBatch, step: int) -> Update:
-        try:
-            update = self.parts.learner.learn(batch, learning_rate(self.config.training, step))
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"step {step} does not fit in the device's memory. Lower training.micro_batch_tokens "
-                f"({self.config.training.micro_batch_tokens}) or training.logits_memory_mib "
-                f"({self.config.training.logits_memory_mib}), or set training.gradient_checkpointing; then --resume"
-            ) from error
+        update = self.parts.learner.learn(batch, learning_rate(self.config.training, step))
         state = self.state
         state.non_finite_in_a_row = state.non_finite_in_a_row + 1 if update.outcome == "non-finite" else 0
         if update.outcome != "trained":
@@ -210,11 +201,15 @@ class Loop:
         self.progress.phase("evaluate")
         return self.parts.evaluator(self.parts.data.held_out)
 
+    def _watched(self, evaluation: Evaluation) -> Evaluation:
+        """The prompts that are evaluated during the run: only those are compared from step to step."""
+        return evaluation.first(self.config.evaluation.prompts)
+
     def _evaluate(self, step: int) -> Evaluation | None:
-        """The held-out prompts, where an evaluation is due: all of them after the last step."""
+        """The watched held-out prompts, where an evaluation is due; after the last step, all are evaluated."""
         if step == self.config.training.steps:
             self.after = self._evaluate_all()
-            return self.after
+            return self._watched(self.after)
         every = self.config.evaluation.every
         if not every or step % every:
             return None

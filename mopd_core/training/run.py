@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from mopd_core.boundary import plugin_boundary
 from mopd_core.config.compose import RunConfig
-from mopd_core.config.resume import check_resumable
+from mopd_core.config.resume import check_resumable, check_steps
+from mopd_core.errors import CheckpointError, TrainingError
 from mopd_core.registry import Registries
 from mopd_core.tracking.progress import RunProgress
 from mopd_core.tracking.run_folder import RunFolder
 from mopd_core.tracking.run_log import run_log
 from mopd_core.training.checkpoint import Checkpoints, TrainerState
-from mopd_core.training.components import Components, build_components, check_references
+from mopd_core.training.components import Components, build_components, build_inference, check_references
 from mopd_core.training.interrupt import Interrupt
 from mopd_core.training.loop import Loop
 from mopd_core.training.models import StudentWeights
@@ -35,14 +37,19 @@ def train(
     folder: the run's folder; a new one, or with `resume` one that holds a run of the same config. `stopped_by` in the
     summary is None, "interrupt" or "guard". Raises `MopdError`.
     """
-    with _folder(folder, resume) as run_folder, _components(config, registries, folder) as parts:
+    with (
+        _folder(folder, resume) as run_folder,
+        run_log(run_folder.log_path),
+        _memory_advice(config),
+        ExitStack() as stack,
+    ):
+        parts = build_components(config, registries, folder, stack)
         if resume:
             check_resumable(run_folder.read_config(), config)
         else:
             check_references(parts.router, (*parts.data.train, *parts.data.held_out))
             run_folder.write_config(config.model_dump(mode="json"))
-        with run_log(run_folder.log_path):
-            return _train(parts, run_folder, registries, resume, console)
+        return _train(parts, run_folder, registries, resume, console)
 
 
 def _train(
@@ -51,7 +58,7 @@ def _train(
     checkpoints = Checkpoints(
         folder.checkpoints_path, parts.student, parts.tokenizer, parts.learner.optimiser, parts.learner.teacher
     )
-    state = _restore(parts, checkpoints, folder) if resume else TrainerState()
+    state = _restore(parts, checkpoints, folder) if resume else TrainerState(data=parts.data.digest())
     hook = registries.manager.hook
     with plugin_boundary("the hook mopd_run_started"):
         hook.mopd_run_started(folder=folder.path, config=parts.config)
@@ -70,12 +77,22 @@ def _restore(parts: Components, checkpoints: Checkpoints, folder: RunFolder) -> 
     newest = checkpoints.newest()
     if newest is None:
         folder.rewind(0)
-        return TrainerState()
+        return TrainerState(data=parts.data.digest())
     state = checkpoints.load(newest)
+    _check_continues(parts, state)
     folder.rewind(state.step)
     parts.generator.sync_weights(StudentWeights(parts.student), state.step)
     log.info("resuming after step %d from %s", state.step, newest.name)
     return state
+
+
+def _check_continues(parts: Components, state: TrainerState) -> None:
+    if state.data != parts.data.digest():
+        raise CheckpointError(
+            "the training prompts are not those that the run was started with: a file has changed, or a tokenizer or "
+            "limit leaves out other rows. Restore them, or start a new run in another folder"
+        )
+    check_steps(state.step, parts.config)
 
 
 def _announce(parts: Components, progress: RunProgress) -> None:
@@ -96,18 +113,23 @@ def _announce(parts: Components, progress: RunProgress) -> None:
 
 def evaluate(config: RunConfig, registries: Registries) -> dict[str, Any]:
     """Held-out mean@k and pass@k of the model that `config.model` names."""
-    with _components(config, registries, None) as parts:
+    with _memory_advice(config), ExitStack() as stack:
+        parts = build_inference(config, registries, None, stack)
         result = parts.evaluator(parts.data.held_out)
-        return {**result.scores(), "prompts": result.prompts, "unknown": result.unknown, "tokens": result.tokens}
+        return {**result.scores(), "prompts": len(result.success), "unknown": result.unknown, "tokens": result.tokens}
 
 
 @contextmanager
-def _components(config: RunConfig, registries: Registries, folder: Path | None) -> Iterator[Components]:
-    parts = build_components(config, registries, folder)
+def _memory_advice(config: RunConfig) -> Iterator[None]:
     try:
-        yield parts
-    finally:
-        parts.close()
+        yield
+    except torch.OutOfMemoryError as error:
+        training = config.training
+        raise TrainingError(
+            "the device has no memory left. Set training.gradient_checkpointing, or lower "
+            f"training.micro_batch_tokens ({training.micro_batch_tokens}), training.logits_memory_mib "
+            f"({training.logits_memory_mib}) or the generator's batch; --resume goes on from the last checkpoint"
+        ) from error
 
 
 @contextmanager

@@ -307,6 +307,15 @@ def test_a_slope_that_is_a_view_is_not_written_to(closed):
     check(Case(), Linear(), Linear(), {}, chunk=4)
 
 
+def test_a_value_of_a_wrong_shape_names_the_divergence():
+    class Column:
+        def __call__(self, log_p, log_q):
+            return (log_p.exp() * (log_p - log_q)).sum(-1, keepdim=True)
+
+    with pytest.raises(PluginError, match=r"divergence returned shapes .* they have to be"):
+        Case().loss(Column(), {}, 3)
+
+
 def test_what_a_divergence_raises_names_it():
     class Broken:
         def __call__(self, log_p, log_q):

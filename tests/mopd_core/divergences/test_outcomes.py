@@ -50,20 +50,6 @@ def test_a_k_of_the_vocabulary_is_the_whole_of_it(top_k, remainder):
     assert all(torch.equal(a, b) for a, b in zip(whole, restricted, strict=True))
 
 
-def test_support_mass():
-    for options, student, teacher in (
-        ({}, 1.0, 1.0),
-        ({"top_k": 9}, 1.0, 1.0),
-        ({"top_k": 2}, 12 / 16, 2 / 16),
-        ({"top_k": 2, "support": "teacher"}, 2 / 16, 12 / 16),
-    ):
-        outcomes = Outcomes(DivergenceConfig(**options))
-        masses = [outcomes.support_mass(side).item() for side in outcomes(STUDENT, TEACHER)]
-        assert masses == pytest.approx([student, teacher])
-    renormalised = Outcomes(DivergenceConfig(top_k=2, remainder="renormalise"))
-    assert renormalised.support_mass(renormalised(STUDENT, TEACHER)[0]) is None
-
-
 def tail_by_autograd(logits, k):
     """The same outcomes for the k most likely tokens, out of differentiable pieces."""
     log_probs = logits.log_softmax(-1)

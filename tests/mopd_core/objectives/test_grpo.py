@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -81,3 +82,10 @@ def test_equal_rewards_teach_nothing(scale, reward, size):
 def test_scores_are_required():
     with pytest.raises(ValueError, match="log-probabilities"):
         Grpo(GrpoConfig()).weights(one_token_rollouts([[1.0, 0.0]])[0], None)
+
+
+def test_an_empty_response_counts_in_its_group():
+    """Two passes and two empty failures: the passes are one standard deviation above the mean."""
+    batch, _ = one_token_rollouts([[1.0, 1.0, 0.0, 0.0]])
+    batch = replace(batch, **{name: getattr(batch, name)[:2] for name in ("tokens", "rollout", "own")})
+    torch.testing.assert_close(Grpo(GrpoConfig()).advantages(batch)[:2], torch.ones(2), rtol=1e-5, atol=0)

@@ -143,12 +143,14 @@ def group_of(prompt, *rollouts):
     return RolloutGroup(prompt, rollouts, (PASSED,) * len(rollouts))
 
 
-def test_aborted_and_empty_rollouts_are_left_out(make_rollout, draw_ids):
+def test_aborted_rollouts_are_left_out_and_empty_ones_keep_their_reward(make_rollout, draw_ids):
     prompt = Prompt("p", (), token_ids=draw_ids(5))
     rollouts = [make_rollout([]), make_rollout([3, 4], "abort"), make_rollout([5], "length"), make_rollout([6, 7])]
     batch = build_step([group_of(prompt, *rollouts)], [[draw_ids(9)] * 4])
-    assert [(target.group, target.index) for target in batch.targets] == [(0, 2), (0, 3)]
+    assert [(target.group, target.index) for target in batch.targets] == [(0, 0), (0, 2), (0, 3)]
     assert batch.tokens.tokens.tolist() == [5, 6, 7]
+    assert batch.tokens.rollout.tolist() == [1, 2, 2]
+    assert len(batch.tokens.reward) == 3
     check_rows(batch, passes(batch, 100))
 
 
@@ -156,8 +158,8 @@ def test_a_step_of_which_nothing_is_left(make_rollout, draw_ids):
     prompt = Prompt("p", (), token_ids=draw_ids(5))
     for groups in ([], [group_of(prompt, make_rollout([]), make_rollout([3], "abort"))]):
         batch = build_step(groups, [[None] * len(group) for group in groups])
-        assert batch.targets == ()
-        assert len(batch.tokens.tokens) == len(batch.tokens.reward) == 0
+        assert len(batch.targets) == len(groups)
+        assert len(batch.tokens.tokens) == 0
         assert passes(batch, 100) == []
 
 

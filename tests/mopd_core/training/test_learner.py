@@ -27,7 +27,7 @@ from mopd_core.teachers.live import LiveTeacher
 from mopd_core.testing.tiny import NumberTokenizer, tiny_student
 from mopd_core.training.batch import build_step
 from mopd_core.training.learner import Learner
-from mopd_core.training.models import Head
+from mopd_core.training.models import Head, enable_checkpointing
 from mopd_core.types import Prompt, RolloutGroup, Verdict
 
 CPU = torch.device("cpu")
@@ -471,8 +471,8 @@ def test_gradient_checkpointing_changes_nothing(make_exact, make_step):
     expected = learn(make_exact(), batch, distill())
     student = make_exact()
     teacher = other_teacher(student)
-    student.gradient_checkpointing_enable({"use_reentrant": False})
-    learner = make_learner(student.train(), distill(), teacher)
+    enable_checkpointing(student)
+    learner = make_learner(student, distill(), teacher)
     assert_same((learner.learn(batch, 0.1), learner.optimiser.kept), expected)
 
 
@@ -483,5 +483,23 @@ def test_weights_of_a_wrong_shape_name_the_objective(student, make_step):
             return TokenWeights(weights.logprob, weights.divergence[:-1], weights.mask)
 
     objective = Short(DistillConfig(), NumberTokenizer())
-    with pytest.raises(PluginError, match=r"objective returned divergence of shape \(62,\); it has to be \[63\]"):
+    with pytest.raises(PluginError, match=r"objective returned divergence of shape \(62,\).*it has to be \[63\]"):
         learn(student, make_step()[2], objective)
+
+
+def test_a_mask_that_is_no_mask_names_the_objective(student, make_step):
+    class Counted(Distill):
+        def weights(self, batch, scores):
+            weights = super().weights(batch, scores)
+            return TokenWeights(weights.logprob, weights.divergence, weights.mask.float())
+
+    with pytest.raises(PluginError, match=r"objective returned mask of shape \(63,\) and torch.float32; .* bool"):
+        learn(student, make_step()[2], Counted(DistillConfig(), NumberTokenizer()))
+
+
+def test_a_divergence_that_the_teacher_does_not_score_names_the_objective(student, make_step):
+    class Blind(Distill):
+        uses_teacher = False
+
+    with pytest.raises(PluginError, match="objective weighs the divergence of tokens that the teacher does not score"):
+        learn(student, make_step()[2], Blind(DistillConfig(), NumberTokenizer()))

@@ -7,8 +7,10 @@ import os
 import signal
 
 import pytest
+import torch
 
 from mopd_core.errors import ConfigError, DataError, GeneratorError, PluginError, TrainingError
+from mopd_core.teachers.ema import EmaTeacher
 
 
 def checkpoint_names(folder):
@@ -194,6 +196,29 @@ def test_checkpoints_come_at_their_steps_and_after_the_last(train_scripted, scri
     run = train_scripted("training.steps=3", "training.save_every=2")
     assert seen == [[], [], ["step-000002"]]
     assert checkpoint_names(run.folder) == ["step-000003"]
+
+
+def test_best_and_guard_compare_the_prompts_that_every_evaluation_has(train_scripted, script):
+    """One of two held-out prompts is always solved and the other never: for who watches the first, nothing changes."""
+    script.answer = lambda prompt_id, index, version: "wrong 2" if prompt_id == "held-out-1" else "right 1"
+    run = train_scripted("evaluation.prompts=1", "evaluation.every=1", "evaluation.guard=stop")
+    assert run.summary["finished"] is True
+    assert run.summary["before"]["mean@4"] == run.summary["after"]["mean@4"] == 0.5
+    assert run.summary["best"] == {"step": 0, "mean@4": 1.0}
+    assert [record["evaluation/mean@4"] for record in run.folder.read_metrics()] == [1.0] * 4
+
+
+@pytest.mark.parametrize("place", ["generator", "teacher"])
+def test_no_memory_left_gives_advice(train_scripted, script, monkeypatch, place):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    if place == "generator":
+        script.answer = full
+    else:
+        monkeypatch.setattr(EmaTeacher, "read", full)
+    with pytest.raises(TrainingError, match=r"the device has no memory left.*micro_batch_tokens"):
+        train_scripted()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -9,11 +9,14 @@ from transformers import (
     CohereConfig,
     Gemma2Config,
     Gemma3TextConfig,
+    GPT2Config,
     GptOssConfig,
     GraniteConfig,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
+    MixtralConfig,
+    OPTConfig,
     PhimoeConfig,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -27,6 +30,7 @@ from mopd_core.training import models
 from mopd_core.training.layout import lay_out
 from mopd_core.training.models import Head, StudentWeights, check_flat_forward, flat_hidden
 
+CPU = torch.device("cpu")
 MIXED = ["sliding_attention", "full_attention"]
 
 
@@ -129,16 +133,80 @@ def test_tied_weights_come_once():
     assert not any(tensor.requires_grad for tensor in tied.values())
 
 
-def test_a_missing_folder_is_one_clear_line():
-    with pytest.raises(ModelError, match=r"model\.path is '\./nowhere', but there is no such folder"):
-        models.load_model("./nowhere", torch.device("cpu"))
-    with pytest.raises(ModelError, match="no such folder"):
-        models.load_tokenizer(ModelConfig(path="./nowhere"))
+@pytest.mark.parametrize("path", ["./nowhere", "/nowhere", "~/nowhere", "runs/nowhere/best"])
+def test_a_missing_folder_is_one_clear_line(path):
+    for load in (
+        lambda: models.load_model(path, CPU),
+        lambda: models.load_frozen(path, CPU),
+        lambda: models.load_tokenizer(ModelConfig(path=path)),
+    ):
+        with pytest.raises(ModelError) as caught:
+            load()
+        assert str(caught.value).startswith(f"there is no model folder '{path}'; ")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_home_or_relative_folder_is_found_and_a_name_stays_a_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "runs/a/best"):
+        (tmp_path / name).mkdir(parents=True)
+    assert models.resolve_path("~/mine") == str(tmp_path / "mine")
+    assert models.resolve_path("runs/a/best") == "runs/a/best"
+    assert models.resolve_path("organisation/model") == "organisation/model"
+    assert models.resolve_path(models.resolve_path("bundled")) == models.resolve_path("bundled")
+
+
+def test_a_model_in_the_home_folder_is_loaded_whole(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").symlink_to(models.resolve_path("bundled"))
+    assert models.load_tokenizer(ModelConfig(path="~/mine")).chat_template
+    teacher = models.load_frozen("~/mine", CPU)
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_a_teachers_revision_is_passed_on(monkeypatch):
+    asked = []
+
+    def from_pretrained(path, **options):
+        asked.append((path, options["revision"]))
+        return tiny_student()
+
+    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    models.load_frozen("organisation/model", CPU, "v2")
+    models.load_frozen("organisation/model", CPU)
+    assert asked == [("organisation/model", "v2"), ("organisation/model", None)]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        tiny_config(LlamaConfig, attention_dropout=0.5),
+        tiny_config(GPT2Config, resid_pdrop=0.5, embd_pdrop=0.5, attn_pdrop=0.5),
+        tiny_config(OPTConfig, ffn_dim=32, word_embed_proj_dim=16, dropout=0.5, layerdrop=0.5),
+        tiny_config(MixtralConfig, num_local_experts=2, router_jitter_noise=0.5),
+    ],
+    ids=lambda config: type(config).__name__,
+)
+def test_checkpointing_recomputes_and_brings_no_chance(config, draw_ids):
+    model = tiny_student(config)
+    layout = lay_out([draw_ids(30)])
+    expected = flat_hidden(model, layout)
+    models.enable_checkpointing(model)
+    calls = []
+    norm = next(module for name, module in model.named_modules() if ".0." in name and ("norm" in name or "ln_" in name))
+    norm.register_forward_hook(lambda *_: calls.append(1))
+    before = torch.get_rng_state()
+    hidden = flat_hidden(model, layout)
+    hidden.square().sum().backward()
+    assert torch.equal(hidden, expected)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(calls) == 2
 
 
 def test_a_folder_without_a_model_is_one_clear_line(tmp_path):
     with pytest.raises(ModelError, match=r"cannot load the weights of model .*Give a folder"):
-        models.load_model(str(tmp_path), torch.device("cpu"))
+        models.load_model(str(tmp_path), CPU)
 
 
 def test_precision_and_device_follow_the_config():

@@ -121,3 +121,18 @@ def test_a_run_of_another_config_cannot_be_resumed(run_on_samples, script):
     run_on_samples(folder="cut")
     with pytest.raises((ConfigError, CheckpointError), match="seed"):
         run_on_samples("seed=5", folder="cut", resume=True)
+
+
+def test_fewer_steps_than_are_done_are_refused_and_nothing_is_lost(run_on_samples, outcome_of):
+    run_on_samples("training.schedule=constant", "training.steps=3")
+    before = outcome_of("run")
+    with pytest.raises(CheckpointError, match=r"has already done 3 steps; training\.steps is 1"):
+        run_on_samples("training.schedule=constant", "training.steps=1", resume=True)
+    assert outcome_of("run") == before
+
+
+def test_other_data_are_refused(train_scripted, script):
+    train_scripted("training.steps=2")
+    script.train += 1
+    with pytest.raises(CheckpointError, match="the training prompts are not those that the run was started with"):
+        train_scripted("training.steps=4", resume=True)
