@@ -196,6 +196,13 @@ def test_a_config_file_describes_a_run_and_options_come_after_it(mopd, tmp_path:
     assert (config["seed"], config["training"]["steps"], config["rollout"]["sampling"]["max_tokens"]) == (5, 1, 32)
 
 
+def test_eval_takes_the_config_of_a_run_and_the_checkpoint_that_it_left(finished: Finished, mopd):
+    """Whatever the config says of training: a tracker has no folder here, and needs none."""
+    config, model = finished.folder / "config.json", finished.folder / "checkpoints" / "last"
+    done = mopd("eval", str(config), "--model", str(model), "-o", "tracking.trackers=[tensorboard]", "--json").ok()
+    assert json.loads(done.out)["mean@8"] == finished.read("summary.json")["after"]["mean@8"]
+
+
 @pytest.mark.parametrize("module", ["cli", "mopd_core"])
 def test_python_dash_m_is_the_same_command(command: Any, tmp_path: Path, module: str):
     done = command([sys.executable, "-m", module], tmp_path)("config", "show", "-o", "seed=3").ok()
