@@ -6,6 +6,7 @@ with `--json` if it lists something. Exit codes: 0 done, 1 the run failed, 2 usa
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
@@ -41,8 +43,14 @@ class Commands(TyperGroup):
             if isinstance(error, MopdError):
                 raise _failed(str(error), error.exit_code) from None
             if isinstance(error, OSError) and error.filename is not None:
-                raise _failed(f"{error.filename}: {error.strerror}", 1) from None
+                raise _failed(f"{error.filename}: {error.strerror}", 2 if _is_wrong_place(error) else 1) from None
             raise
+
+
+def _is_wrong_place(error: OSError) -> bool:
+    """Whether the path that was given is at fault, and not what happened to the machine."""
+    kinds = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+    return isinstance(error, kinds) or error.errno == errno.EROFS
 
 
 def _failed(message: str, exit_code: int) -> typer.Exit:
@@ -119,12 +127,12 @@ def run(
         settings = load_resumed(folder, config, registries, choices=choices, options=option or ())
     else:
         settings = load_config(config, registries, choices=choices, options=option or ())
-    if config is None and not resume and (note := default_note(settings)):
-        typer.echo(f"note: {note}", err=True)
+    note = default_note(settings, option or ()) if config is None and not resume else None
 
     from mopd_core.training.run import train  # Imports torch: mistakes in the config are reported before that.
 
-    summary = train(settings, registries, folder, resume, Console(stderr=True))
+    with _noted_at_start(registries, note):
+        summary = train(settings, registries, folder, resume, Console(stderr=True))
     _print_summary(summary, folder)
     if not summary["finished"]:
         raise typer.Exit(130 if summary["stopped_by"] == "interrupt" else 1)
@@ -144,6 +152,7 @@ def evaluate_model(
     from rich.console import Console
 
     from mopd_core.config.load import load_config
+    from mopd_core.errors import ConfigError
 
     registries = _usable_plugins()
     choices = {"generator": generator, "verifier": verifier}
@@ -155,6 +164,8 @@ def evaluate_model(
 
     with Console(stderr=True).status("evaluating"):
         result = evaluate(settings, registries)
+    if not result["prompts"]:
+        raise ConfigError("there are no held-out prompts to measure on; set data.held_out to how many, or a share")
     if as_json:
         _print_json(result)
     else:
@@ -183,17 +194,18 @@ def verify(
 
     registries = installed()
     choice = load_verifier(verifier, registries, option or ())
-    with plugin_boundary(f"verifier {verifier!r}"):
-        judge = registries["verifiers"].build(choice, RunContext(0, registries, None))
     summary = FileSummary()
-    try:
-        with _sink(out) as sink, _progress() as on_progress:
-            for result in verify_file(file, verifier, judge, on_progress=on_progress):
-                sink.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
-                summary.add(result)
-    finally:
-        close_verifier(judge)
-        _print_verdicts(summary, as_json)
+    with _sink(out) as sink:
+        with plugin_boundary(f"verifier {verifier!r}"):
+            judge = registries["verifiers"].build(choice, RunContext(0, registries, None))
+        try:
+            with _progress() as on_progress:
+                for result in verify_file(file, verifier, judge, on_progress=on_progress):
+                    sink.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+                    summary.add(result)
+        finally:
+            close_verifier(judge)
+            _print_verdicts(summary, as_json)
     if summary.counts["error"]:
         raise typer.Exit(1)
 
@@ -284,6 +296,24 @@ def _usable_plugins() -> Registries:
     registries = installed()
     registries.check()
     return registries
+
+
+@contextmanager
+def _noted_at_start(registries: Registries, note: str | None) -> Iterator[None]:
+    """Print a note once a run has started: all input has been checked by then, so a mistake in it stays one line."""
+    from mopd_core.hookspecs import hookimpl
+
+    @hookimpl
+    def mopd_run_started() -> None:
+        if note:
+            typer.echo(f"note: {note}", err=True)
+
+    watcher = SimpleNamespace(mopd_run_started=mopd_run_started)
+    registries.manager.register(watcher)
+    try:
+        yield
+    finally:
+        registries.manager.unregister(watcher)
 
 
 def _choices(

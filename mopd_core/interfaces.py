@@ -8,7 +8,6 @@ A new kind of plugin gets its protocol here, its hook in `hookspecs` and its con
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,7 +48,11 @@ class Generator(Protocol):
 
 
 class Verifier(Protocol):
-    """Judges responses. It may also have `close()`, called when the run ends."""
+    """Judges responses.
+
+    It may also have `close()`, called when the run ends, and `check(items)`, called before it starts with every
+    reference and empty responses: it raises `DataError` for one that cannot be used, and judges nothing costly.
+    """
 
     def verify(self, items: Sequence[VerifyItem]) -> list[Verdict]:
         """One verdict an item, in order. Never raises for bad text; `unknown` where it could not decide.
@@ -160,6 +163,3 @@ class Tokenizer(Protocol):
     def decode(self, token_ids: Any, skip_special_tokens: bool = ...) -> str: ...
 
     def apply_chat_template(self, conversation: Any, **options: Any) -> Any: ...
-
-
-ModelPath = str | Path

@@ -106,7 +106,8 @@ class VerifyItem:
 class Verdict:
     """What a verifier said. `unknown` means that it could not decide: neither a success nor a failure, never shown.
 
-    reward: in [0, 1]; 0 when unknown. feedback: text for the teacher, if the verifier has something to say.
+    reward: in [0, 1]; above 0 when passed, below 1 when failed, 0 when unknown. feedback: text for the teacher, if the
+    verifier has something to say; the router keeps a bounded length of it, and refuses a status against its reward.
     """
 
     reward: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from cli import main
-from mopd_core.errors import TrainingError
+from mopd_core.errors import DataError, TrainingError
 
 SUMMARY: dict[str, Any] = {
     "finished": True,
@@ -32,15 +33,18 @@ class ScriptedLoop(ModuleType):
         super().__init__("mopd_core.training.run")
         self.calls: list[tuple[Any, ...]] = []
         self.ending: BaseException | dict[str, Any] = SUMMARY
+        self.measured: dict[str, Any] = {"mean@2": 0.25, "pass@2": 0.5, "prompts": 10, "unknown": 0, "tokens": 90}
 
     def train(self, config: Any, registries: Any, folder: Path, resume: bool, console: Any) -> dict[str, Any]:
         self.calls.append((config, folder, resume))
+        if not isinstance(self.ending, DataError):  # That one is met before a run starts.
+            registries.manager.hook.mopd_run_started(folder=folder, config=config)
         return self._end()
 
     def evaluate(self, config: Any, registries: Any) -> dict[str, Any]:
         self.calls.append((config,))
         self._end()
-        return {"mean@2": 0.25, "pass@2": 0.5, "prompts": 10}
+        return self.measured
 
     def _end(self) -> dict[str, Any]:
         if isinstance(self.ending, BaseException):
@@ -83,9 +87,36 @@ def test_run_without_out_makes_a_folder_name_from_the_time(loop, monkeypatch):
 def test_run_tells_who_brings_their_own_data_whose_settings_apply(loop, monkeypatch, capsys):
     assert leave(monkeypatch, "run", "-o", "data.path=mine.jsonl") == 0
     assert loop.calls[0][0].data.path == "mine.jsonl"
-    assert capsys.readouterr().err.startswith(
-        "note: no config file: the bundled default's settings apply (training.lr "
-    )
+    assert capsys.readouterr().err.startswith("note: no config file: settings that are not given are the bundled ")
+    assert leave(monkeypatch, "run") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_mistake_in_the_data_is_one_line(loop, monkeypatch, capsys):
+    loop.ending = DataError("mine.jsonl row 2: no prompt")
+    assert leave(monkeypatch, "run", "-o", "data.path=mine.jsonl") == 2
+    assert capsys.readouterr().err == "error: mine.jsonl row 2: no prompt\n"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_and_exit_code_2(loop, monkeypatch, capsys):
+    Path("file").touch()
+    loop.ending = NotADirectoryError(errno.ENOTDIR, "Not a directory", "file/run")
+    assert leave(monkeypatch, "run", "--out", "file/run") == 2
+    assert capsys.readouterr().err == "error: file/run: Not a directory\n"
+
+
+def test_a_full_disk_is_not_the_users_mistake(loop, monkeypatch, capsys):
+    loop.ending = OSError(errno.ENOSPC, "No space left on device", "run/metrics.jsonl")
+    assert leave(monkeypatch, "run") == 1
+    assert capsys.readouterr().err == "error: run/metrics.jsonl: No space left on device\n"
+
+
+def test_nothing_held_out_is_nothing_to_evaluate(loop, monkeypatch, capsys):
+    loop.measured = {"prompts": 0, "unknown": 0, "tokens": 0}
+    assert leave(monkeypatch, "eval") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == ("error: there are no held-out prompts to measure on; set data.held_out to how many, or a share\n")
 
 
 def test_resume_goes_on_with_the_stored_config_and_refuses_another(loop, monkeypatch, capsys):

@@ -7,7 +7,7 @@ the name of the plugin. `OptionText` marks what was typed as `-o path=value`: it
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, ClassVar, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -82,8 +82,18 @@ def _types_in(annotation: Any) -> set[Any]:
 class PluginConfig(ConfigModel):
     """Base of a plugin's options. The first line of the subclass's docstring is the plugin's line in `mopd plugins`."""
 
+    result_neutral: ClassVar[frozenset[str]] = frozenset()
+    """Names of fields that no result depends on; a resumed run may change them."""
+
+    needed_settings: ClassVar[frozenset[str]] = frozenset()
+    """Paths of settings elsewhere in a run's config that must not be empty for this plugin to do anything."""
+
     def min_group_size(self) -> int:
         """The smallest group with which this plugin can do anything; checked before a run starts."""
+        return 1
+
+    def min_prompts(self) -> int:
+        """The fewest prompts in a step with which this plugin can do anything; checked before a run starts."""
         return 1
 
 

@@ -5,43 +5,73 @@ A new check is a function that raises `ConfigError`, and its line in `check`. Wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from typing import cast
 
 from mopd_core.config.base import PluginChoice
-from mopd_core.config.compose import RunConfig
+from mopd_core.config.compose import PLUGIN_SECTIONS, RunConfig
+from mopd_core.divergences.config import DivergenceConfig
 from mopd_core.errors import ConfigError
 from mopd_core.objectives.config import DistillConfig, WeightedSumConfig
 
 
 def check(config: RunConfig) -> None:
     """Raise `ConfigError` for a combination of settings that cannot work."""
-    _check_group_size(config)
+    _check_step_size(config)
+    _check_needed_settings(config)
     _check_once("routed_verifiers", [config.verifier, *config.routed_verifiers])
     _check_once("tracking.trackers", config.tracking.trackers)
     _check_guard(config)
     _check_estimator(config)
 
 
-def default_note(config: RunConfig) -> str | None:
-    """What to tell somebody who brings a model or data of their own, but no config file: whose settings apply."""
-    if config.model.path == "bundled" and config.data.name == "bundled":
+_OWN_OF_A_MODEL = ("training.lr", "training.steps", "rollout.sampling.max_tokens")
+"""Settings that what suits the bundled model hardly suits another."""
+
+
+def default_note(config: RunConfig, options: Iterable[str] = ()) -> str | None:
+    """What to tell somebody who brings a model or data of their own, but no config file: whose settings apply.
+
+    options: the `path=value` texts that were given; what they set is not the default's.
+    """
+    given = {option.partition("=")[0].strip() for option in options}
+    left = [f"{path} {_setting(config, path)}" for path in _OWN_OF_A_MODEL if path not in given]
+    if not left or (config.model.path == "bundled" and config.data.name == "bundled"):
         return None
     return (
-        f"no config file: the bundled default's settings apply (training.lr {config.training.lr:g}, training.steps "
-        f"{config.training.steps}, rollout.sampling.max_tokens {config.rollout.sampling.max_tokens}), made for its "
-        "tiny model. `mopd config show` prints them all, -o path=value changes them"
+        f"no config file: settings that are not given are the bundled default's ({', '.join(left)}), made for its tiny "
+        "model. `mopd config show` prints them all, -o path=value changes them"
     )
 
 
-def _check_group_size(config: RunConfig) -> None:
-    size = config.rollout.group_size
+def _setting(config: RunConfig, path: str) -> object:
+    return reduce(getattr, path.split("."), cast("object", config))
+
+
+def _check_step_size(config: RunConfig) -> None:
     for section, choice in (("selector", config.selector), ("objective", config.objective)):
-        smallest = choice.min_group_size()
-        if size < smallest:
-            raise ConfigError(
-                f"rollout.group_size is {size}, but {section} {choice.name!r} needs at least {smallest}: "
-                f"raise rollout.group_size, or choose another {section}"
-            )
+        for path, smallest in (
+            ("rollout.group_size", choice.min_group_size()),
+            ("rollout.prompts", choice.min_prompts()),
+        ):
+            size = cast("int", _setting(config, path))
+            if size < smallest:
+                raise ConfigError(
+                    f"{path} is {size}, but {section} {choice.name!r} needs at least {smallest}: "
+                    f"raise {path}, or choose another {section}"
+                )
+
+
+def _check_needed_settings(config: RunConfig) -> None:
+    for section in PLUGIN_SECTIONS:
+        choice: PluginChoice = getattr(config, section.field)
+        for path in sorted(choice.needed_settings):
+            if not _setting(config, path):
+                raise ConfigError(
+                    f"{path} is empty, and without it {section.field} {choice.name!r} has nothing to work with: "
+                    f"set {path}, or choose another {section.field}"
+                )
 
 
 def _check_once(where: str, choices: Sequence[PluginChoice]) -> None:
@@ -64,9 +94,16 @@ def _check_estimator(config: RunConfig) -> None:
     where = "objective"
     if isinstance(objective, WeightedSumConfig):
         objective, where = objective.distill, "objective.distill"
-    is_sampled = isinstance(objective, DistillConfig) and objective.estimator == "sampled"
-    if is_sampled and config.divergence.name != "reverse-kl":
+    if not (isinstance(objective, DistillConfig) and objective.estimator == "sampled"):
+        return
+    if config.divergence.name != "reverse-kl":
         raise ConfigError(
             f"{where}.estimator is 'sampled', which estimates the reverse KL, but the divergence is "
             f"{config.divergence.name!r}: choose the divergence 'reverse-kl', or set {where}.estimator to 'full'"
         )
+    for name, field in DivergenceConfig.model_fields.items():
+        if (value := getattr(config.divergence, name)) != field.default:
+            raise ConfigError(
+                f"divergence.{name} is {value!r}, but {where}.estimator is 'sampled', which reads the sampled token "
+                f"alone and would ignore it: leave divergence.{name} out, or set {where}.estimator to 'full'"
+            )

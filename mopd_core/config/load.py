@@ -20,8 +20,8 @@ from mopd_core.config.compose import PLUGIN_LISTS, PLUGIN_SECTIONS, RunConfig, a
 from mopd_core.config.explain import explain
 from mopd_core.config.merge import Tree, choice_layer, default_layer, merge, option_layer
 from mopd_core.config.yaml_text import parse_yaml
-from mopd_core.errors import ConfigError
-from mopd_core.registry import Registries
+from mopd_core.errors import ConfigError, DataError
+from mopd_core.registry import Registries, did_you_mean
 
 ModelT = TypeVar("ModelT", bound=ConfigModel)
 
@@ -53,6 +53,18 @@ def load_verifier(name: str, registries: Registries, options: Iterable[str] = ()
     """The options of one verifier, for judging without a run. options: `verifier.option=value` texts."""
     layers = [choice_layer({"verifier": name}), option_layer(options)]
     return validate(merge(layers, registries), compose_verifier(registries), registries).verifier
+
+
+def load_routed(name: str, prompt_id: str, registries: Registries) -> PluginChoice:
+    """The default options of a verifier that a prompt names. Raises `DataError` where it is not installed."""
+    installed = registries["verifiers"].names()
+    if name not in installed:
+        raise DataError(
+            f"prompt {prompt_id!r} names the verifier {name!r}, which is not installed; installed: "
+            f"{', '.join(installed) or 'none'}.{did_you_mean(name, installed)} "
+            "Repair the row, or install the plugin that registers it"
+        )
+    return load_verifier(name, registries)
 
 
 def validate(tree: Tree, composed: type[ModelT], registries: Registries) -> ModelT:

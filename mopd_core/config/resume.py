@@ -1,7 +1,7 @@
 """Resuming: which settings of a stored run may change, and the comparison that refuses all others.
 
 A resumed run has to end where the uninterrupted one would have. A setting that no result depends on stands in
-`MAY_CHANGE`.
+`MAY_CHANGE`, or in the `result_neutral` of the plugin that it belongs to.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mopd_core.config.compose import RunConfig
+from mopd_core.config.base import PluginChoice
+from mopd_core.config.compose import PLUGIN_SECTIONS, RunConfig
 from mopd_core.config.load import load_config
 from mopd_core.errors import CheckpointError
 from mopd_core.registry import Registries
@@ -19,7 +20,6 @@ from mopd_core.tracking.run_folder import RunFolder
 
 MAY_CHANGE = (
     "tracking",
-    "training.device",
     "training.gradient_checkpointing",
     "training.micro_batch_tokens",
     "training.logits_memory_mib",
@@ -52,7 +52,7 @@ def check_resumable(stored: Mapping[str, Any], config: RunConfig) -> None:
 
     The number of steps may change where the schedule does not depend on it.
     """
-    may_change = (*MAY_CHANGE, "training.steps") if config.training.schedule == "constant" else MAY_CHANGE
+    may_change = tuple(_may_change(config))
     lines = [
         f"{path} {_text(old)} -> {_text(new)}"
         for path, old, new in _differences(stored, config.model_dump(mode="json"), "")
@@ -63,6 +63,27 @@ def check_resumable(stored: Mapping[str, Any], config: RunConfig) -> None:
             f"the run to be resumed has another config (stored -> given): {'; '.join(lines)}. Resume it without these, "
             f"or start a new run in another folder. What may change: {', '.join(may_change)}"
         )
+
+
+def check_steps(stored_step: int, config: RunConfig) -> None:
+    """Raise `CheckpointError` where the run is past the end that the config gives it.
+
+    stored_step: the step of the checkpoint to go on from.
+    """
+    if config.training.steps < stored_step:
+        raise CheckpointError(
+            f"the run has already done {stored_step} steps; training.steps is {config.training.steps}. "
+            f"Set it to {stored_step} or more, or start a new run in another folder"
+        )
+
+
+def _may_change(config: RunConfig) -> Iterator[str]:
+    yield from MAY_CHANGE
+    if config.training.schedule == "constant":
+        yield "training.steps"
+    for section in PLUGIN_SECTIONS:
+        choice: PluginChoice = getattr(config, section.field)
+        yield from (f"{section.field}.{name}" for name in sorted(choice.result_neutral))
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

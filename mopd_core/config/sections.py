@@ -5,11 +5,13 @@ A new setting goes into the section whose reader it has; a section nobody reads 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from mopd_core.config.base import ConfigModel, PluginChoice
+
+DecayRate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelConfig(ConfigModel):
@@ -88,7 +90,7 @@ class TrainingConfig(ConfigModel):
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay of matrices; vectors (norms, biases) have none."""
 
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[DecayRate, DecayRate] = (0.9, 0.999)
     """AdamW's decay rates of the gradient's first and second moment."""
 
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -109,7 +111,7 @@ class TrainingConfig(ConfigModel):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """What forward passes compute in; weights and optimiser stay in fp32. `auto` is bf16 on CUDA and fp32 on a CPU."""
 
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=1024)
     """Threads that torch computes with on a CPU; torch's own choice when null. Sums are rounded by thread, so only runs
     with equal threads are equal to the last bit."""
 

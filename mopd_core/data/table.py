@@ -60,6 +60,8 @@ class TableSource:
 
     def _read_held_out(self) -> list[_Placed]:
         config = self.config
+        if config.held_out_path is not None:
+            _check_apart(config.path, config.held_out_path)
         if config.held_out_split is None:
             return self._read(config.held_out_path or "", config.split, None, "held-out/")
         if local_files(config.path) is not None:
@@ -94,6 +96,22 @@ class TableSource:
 class _Placed:
     where: str
     prompt: Prompt
+
+
+def _check_apart(path: str, held_out_path: str) -> None:
+    shared = _places(path) & _places(held_out_path)
+    if shared:
+        raise DataError(
+            f"data.path and data.held_out_path both hold {min(shared)}: training on the held-out prompts would make "
+            "their score mean nothing. Name another file, or leave data.held_out_path out and have data.held_out rows "
+            "kept back"
+        )
+
+
+def _places(path: str) -> set[str]:
+    """The files that a path names, or the path itself where it is a Hugging Face name."""
+    files = local_files(path)
+    return {path} if files is None else {str(file.resolve()) for _, file in files}
 
 
 def _prompts(rows: Iterable[_Placed]) -> tuple[Prompt, ...]:

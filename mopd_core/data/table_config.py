@@ -109,6 +109,10 @@ class TableConfig(PluginConfig):
             raise ValueError("system and columns.system both give a system prompt; keep one")
         if self.held_out_path is not None and self.held_out_split is not None:
             raise ValueError("held_out_path and held_out_split both say where the held-out prompts are; keep one")
+        if self.held_out_split == self.split:
+            raise ValueError(
+                f"split and held_out_split are both {self.split!r}; hold out a split that is not trained on"
+            )
         if self.reference_pattern is not None and self.columns.reference is None:
             raise ValueError("reference_pattern needs columns.reference, the column that it is searched in")
         return self

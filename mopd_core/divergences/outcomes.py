@@ -42,14 +42,6 @@ class Outcomes:
         ids = chooser.detach().topk(top_k, dim=-1).indices
         return self._restrict(student_logits, ids), self._restrict(teacher_logits, ids)
 
-    def support_mass(self, log_probs: Tensor) -> Tensor | None:
-        """The probability [n] that one side's outcomes [n, M] leave outside the tail; None once renormalised."""
-        if self.config.top_k is None:
-            return torch.ones_like(log_probs[:, 0])
-        if self.config.remainder == "renormalise":
-            return None
-        return 1.0 - log_probs[:, self.config.top_k :].exp().sum(-1)
-
     def _restrict(self, logits: Tensor, ids: Tensor) -> Tensor:
         if self.config.remainder == "renormalise":
             return logits.gather(-1, ids).log_softmax(-1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ from mopd_core.types import Peer, PeerSelection, RolloutGroup
 
 class SummaryConfig(PluginConfig):
     """Peers' one-sentence summaries in place of their whole texts."""
+
+    needed_settings: ClassVar[frozenset[str]] = frozenset({"context.summary_request"})
 
     peers: int = Field(default=3, ge=1)
     """How many peers are chosen at most; one that wrote no summary is left out of the prompt."""

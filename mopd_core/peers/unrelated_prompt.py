@@ -20,6 +20,9 @@ class UnrelatedPromptConfig(ControlConfig):
     def min_group_size(self) -> int:
         return 1 if self.slots == "all" else 2
 
+    def min_prompts(self) -> int:
+        return 2
+
 
 class UnrelatedPromptSelector:
     """Fills the slots from the step's other prompts; all targets of a group are shown the same."""

@@ -1,6 +1,6 @@
-"""The layout of a run's folder, and the only code that writes or reads its files (checkpoints and the report aside).
+"""The layout of a run's folder, and the only code that writes or reads its files (checkpoints aside).
 
-    config.json  metrics.jsonl  summary.json  rollouts/step-000012.jsonl.zst  checkpoints/  report.html  log.txt
+    config.json  metrics.jsonl  summary.json  rollouts/step-000012.jsonl.zst  checkpoints/  log.txt
 
 `metrics.jsonl` is the source of truth; a line is added a step. Every other file is written whole, under a temporary
 name. A new file of a run gets its path and its reader and writer here. No torch.
@@ -91,10 +91,6 @@ class RunFolder:
     @property
     def checkpoints_path(self) -> Path:
         return self.path / "checkpoints"
-
-    @property
-    def report_path(self) -> Path:
-        return self.path / "report.html"
 
     @property
     def log_path(self) -> Path:

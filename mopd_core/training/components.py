@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from mopd_core.boundary import plugin_boundary
 from mopd_core.config.base import PluginChoice
 from mopd_core.config.compose import RunConfig
-from mopd_core.config.load import load_verifier
+from mopd_core.config.load import load_routed
 from mopd_core.config.sections import SamplingConfig
 from mopd_core.contexts import ModelContext, RunContext
 from mopd_core.divergences.config import DivergenceConfig
@@ -116,10 +116,13 @@ def build_router(
     """The run's verifier, and those that its data routes to; one that is not configured has its defaults."""
     default: PluginChoice = config.verifier
     chosen = {choice.name: choice for choice in (*config.routed_verifiers, default)}
-    routed = {prompt.verifier for prompt in prompts if prompt.verifier}
-    for name in routed - chosen.keys():
-        chosen[name] = load_verifier(name, registries)
-    wanted = {default.name, *routed}
+    asked_by: dict[str, str] = {}
+    for prompt in prompts:
+        if prompt.verifier:
+            asked_by.setdefault(prompt.verifier, prompt.id)
+    for name in asked_by.keys() - chosen.keys():
+        chosen[name] = load_routed(name, asked_by[name], registries)
+    wanted = {default.name, *asked_by}
     verifiers: dict[str, Verifier] = {
         name: _build(registries, "verifiers", choice, context) for name, choice in chosen.items() if name in wanted
     }
@@ -127,11 +130,11 @@ def build_router(
 
 
 def check_references(router: VerifierRouter, prompts: Sequence[Prompt]) -> None:
-    """Have every reference read once, by judging an empty response, so that bad data stops a run before it starts."""
+    """Have every reference read once, so that bad data stops a run before it starts."""
     items = [
         RoutedItem(VerifyItem("", prompt.reference, prompt.id, prompt.messages), prompt.verifier) for prompt in prompts
     ]
-    router.verify(items)
+    router.check(items)
 
 
 def to_sampling(config: SamplingConfig, stop_ids: tuple[int, ...]) -> Sampling:

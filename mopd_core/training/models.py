@@ -23,8 +23,22 @@ from mopd_core.training.layout import FlatSequences, lay_out
 
 
 def resolve_path(path: str) -> str:
-    """The folder or Hugging Face name that `model.path` means."""
-    return str(bundled_model_path()) if path == "bundled" else path
+    """The folder or Hugging Face name that a `path` in the config means; what it gives means itself.
+
+    A folder that exists is one, and so is whatever cannot be a name: it starts with `.`, `/` or `~`, or holds more than
+    one slash. Raises `ModelError` where such a folder is not there.
+    """
+    if path == "bundled":
+        return str(bundled_model_path())
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if path.startswith((".", "/", "~")) or path.count("/") > 1:
+        raise ModelError(
+            f"there is no model folder {path!r}; paths start at {Path.cwd()}. "
+            "Give a folder or a Hugging Face name of a causal language model"
+        )
+    return path
 
 
 def choose_device(config: TrainingConfig) -> torch.device:
@@ -53,8 +67,6 @@ transformers_logging.disable_progress_bar()
 
 
 def _load(path: str, load: Callable[[], Any], what: str) -> Any:
-    if path.startswith((".", "/", "~")) and not Path(path).expanduser().is_dir():
-        raise ModelError(f"model.path is {path!r}, but there is no such folder")
     try:
         return load()
     except (OSError, ValueError, KeyError) as error:
@@ -75,7 +87,11 @@ def load_tokenizer(config: ModelConfig) -> Any:
 
 
 def load_model(path: str, device: torch.device, revision: str | None = None) -> PreTrainedModel:
-    """A causal language model in fp32 on `device`, in eval mode, that runs on flat sequences."""
+    """A causal language model in fp32 on `device`, in eval mode, that runs on flat sequences.
+
+    path: as `resolve_path` takes it. revision: branch, tag or commit of a Hugging Face name.
+    """
+    path = resolve_path(path)
     options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": attention.NAME, "revision": revision}
     model = _load(path, lambda: AutoModelForCausalLM.from_pretrained(path, **options), "weights")
     model.to(device).eval()
@@ -83,22 +99,36 @@ def load_model(path: str, device: torch.device, revision: str | None = None) -> 
     return model
 
 
-def load_frozen(path: str, device: torch.device) -> PreTrainedModel:
+def load_frozen(path: str, device: torch.device, revision: str | None = None) -> PreTrainedModel:
     """`load_model` without gradient; for teachers."""
-    model = load_model(resolve_path(path), device)
+    model = load_model(path, device, revision)
     model.requires_grad_(False)
     return model
 
 
 def enable_checkpointing(model: PreTrainedModel) -> None:
-    """Recompute activations in the backward pass. Raises `ModelError` where the architecture has no such mode."""
+    """Recompute activations in the backward pass. Raises `ModelError` where the architecture has no such mode.
+
+    transformers recomputes in training mode alone, which also switches dropout and router noise on: draws that no seed
+    of ours governs. So only the innermost modules that recompute are put in that mode, without dropout of their own.
+    """
     if not model.supports_gradient_checkpointing:
         raise ModelError(
             f"{type(model).__name__} has no gradient checkpointing; set training.gradient_checkpointing=false"
         )
     renamed = getattr(model, "activation_checkpointing_enable", None)
     (renamed or model.gradient_checkpointing_enable)()
-    model.train()
+    for module in _innermost(model, "gradient_checkpointing"):
+        module.training = True  # `train()` would reach the modules inside.
+        rates = [name for name, value in vars(module).items() if "drop" in name and isinstance(value, float)]
+        for name in rates:
+            setattr(module, name, 0.0)
+
+
+def _innermost(model: nn.Module, flag: str) -> list[nn.Module]:
+    """The modules whose attribute `flag` is true, without those that hold another such module."""
+    having = [module for module in model.modules() if getattr(module, flag, False)]
+    return [module for module in having if not any(getattr(each, flag, False) for each in [*module.modules()][1:])]
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: Any) -> tuple[int, ...]:

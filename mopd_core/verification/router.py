@@ -8,14 +8,18 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mopd_core.boundary import plugin_boundary
 from mopd_core.errors import DataError, MopdError, VerifierError
 from mopd_core.interfaces import Verifier
 from mopd_core.types import Verdict, VerifyItem
 
 log = logging.getLogger(__name__)
 
+LONGEST_FEEDBACK = 4000
+"""Characters of feedback that are kept: it goes into the teacher's prompt and into files."""
+CUT_MARK = " [...] "
 ABORTED = Verdict(0.0, "unknown", "Not judged: the rollout was aborted.")
 
 
@@ -51,6 +55,17 @@ class VerifierRouter:
                 verdicts[position] = verdict
         return verdicts
 
+    def check(self, items: Sequence[RoutedItem]) -> None:
+        """Have the references read by the verifiers that can do so ahead of a run. Raises `DataError` for a bad one."""
+        own: defaultdict[str, list[VerifyItem]] = defaultdict(list)
+        for routed in items:
+            own[self._name_of(routed)].append(routed.item)
+        for name, asked in own.items():
+            check = getattr(self._verifiers[name], "check", None)
+            if check is not None:
+                with plugin_boundary(f"verifier {name!r}"):
+                    check(asked)
+
     def close(self) -> None:
         """Close every verifier that can be closed."""
         for verifier in self._verifiers.values():
@@ -67,16 +82,19 @@ class VerifierRouter:
 
 
 def verify_checked(name: str, verifier: Verifier, items: Sequence[VerifyItem]) -> list[Verdict]:
-    """Call one verifier and check that it returned one `Verdict` an item; else `VerifierError` that names it."""
+    """Call one verifier and check that it returned one `Verdict` an item; else `VerifierError` that names it.
+
+    A status that contradicts its reward is such an error too. Feedback beyond `LONGEST_FEEDBACK` loses its middle.
+    """
     try:
         verdicts: object = verifier.verify(items)
     except MopdError:
         raise
     except Exception as error:  # The boundary: whatever third-party code raises becomes one line with its name.
-        log.exception("the verifier %r raised", name)
+        log.info("the verifier %r raised", name, exc_info=True)
         raise VerifierError(
             f"the verifier {name!r} raised {type(error).__name__} on {len(items)} items: {error}. "
-            "A verifier never raises for bad text; the log has the traceback for whoever publishes it"
+            "A verifier never raises for bad text: report this to whoever publishes it"
         ) from error
     if not isinstance(verdicts, list) or not all(isinstance(verdict, Verdict) for verdict in verdicts):
         found = sorted({type(verdict).__name__ for verdict in verdicts}) if isinstance(verdicts, list) else []
@@ -87,7 +105,29 @@ def verify_checked(name: str, verifier: Verifier, items: Sequence[VerifyItem]) -
             f"the verifier {name!r} returned {len(verdicts)} verdicts for {len(items)} items; "
             "it has to return one an item, in order"
         )
-    return verdicts
+    for item, verdict in zip(items, verdicts, strict=True):
+        _check_status(name, item, verdict)
+    return [_bounded(verdict) for verdict in verdicts]
+
+
+def _check_status(name: str, item: VerifyItem, verdict: Verdict) -> None:
+    reward, status = verdict.reward, verdict.status
+    contradicts = {"passed": reward == 0, "failed": reward == 1, "unknown": reward != 0}
+    if contradicts[status]:
+        raise VerifierError(
+            f"the verifier {name!r} returned status {status!r} with reward {reward:g} for prompt {item.prompt_id!r}; "
+            "allowed: passed above 0, failed below 1, unknown with 0"
+        )
+
+
+def _bounded(verdict: Verdict) -> Verdict:
+    """The verdict with the middle of a long feedback cut out, and a mark in its place."""
+    feedback = verdict.feedback
+    if feedback is None or len(feedback) <= LONGEST_FEEDBACK:
+        return verdict
+    kept = LONGEST_FEEDBACK - len(CUT_MARK)
+    head = kept // 2
+    return replace(verdict, feedback=feedback[:head] + CUT_MARK + feedback[head - kept :])
 
 
 def close_verifier(verifier: Verifier) -> None:

@@ -1,6 +1,6 @@
 """Finds the final answer in a response. Time is linear in the response's length, whatever it holds.
 
-A box beats a marker, and a marker beats the last expression; of its kind the last one counts.
+A box beats a marker (`markers` says which one counts), and a marker beats the last expression; the last box counts.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from mopd_verifiers.math.markers import marked_line, without_emphasis
+
 MAX_ANSWER_CHARS = 1000
 """What is longer is not an answer."""
 
 _MAX_OPEN_BOXES = 20
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_MARKER = re.compile(r"####|\banswer(?:\s+is\b|\s*:)", re.IGNORECASE)
 _CURRENCY = re.compile(r"\$(?=\d[\d,.]*(?:\s+[A-Za-z]{2}|[.,;!?)]*(?:\s*\Z|\s+[A-Za-z]{2})))")
-_LEADING = " \t\r\n:*_"
 
 Kind = Literal["boxed", "marked", "tail"]
 
@@ -34,8 +34,9 @@ def find_answer(response: str) -> FinalAnswer | None:
     said = response.rpartition("</think>")[2]
     if (boxed := last_box(said)) is not None:
         return FinalAnswer("boxed", boxed.strip())
-    if marked := _after_marker(said):
-        return FinalAnswer("marked", marked)
+    said = without_emphasis(said)
+    if marked := marked_line(said, MAX_ANSWER_CHARS):
+        return FinalAnswer("marked", _CURRENCY.sub("", marked).strip().rstrip(".*_ "))
     tail = _CURRENCY.sub("", said.rstrip()[-MAX_ANSWER_CHARS:])
     return FinalAnswer("tail", tail) if tail else None
 
@@ -60,12 +61,3 @@ def _closing_brace(text: str, start: int) -> int | None:
         if depth == 0:
             return match.start()
     return None
-
-
-def _after_marker(text: str) -> str:
-    """The first line after the last marker that is followed by something."""
-    for match in reversed(list(_MARKER.finditer(text))):
-        rest = text[match.end() : match.end() + MAX_ANSWER_CHARS].lstrip(_LEADING)
-        if rest:
-            return _CURRENCY.sub("", rest.split("\n", 1)[0]).strip().rstrip(".*_ ")
-    return ""

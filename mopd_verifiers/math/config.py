@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from mopd_core.config.base import PluginConfig
@@ -11,9 +13,12 @@ class MathConfig(PluginConfig):
     """Final answers against a gold number or expression, with math-verify, in worker processes.
 
     A prompt's reference is the gold answer: a number, or a string such as `1,080`, `\\frac{1}{2}` or `(2, 3]`. The
-    final answer is the last closed box; without a box, what follows the last `####`, `Answer:` or `answer is`; without
-    those, the last expression. Text up to a closing `</think>` is not looked at.
+    final answer is the last closed box; without a box, what follows the last `####`, `Answer:` or `answer is` that
+    states an answer, which "I hope the answer is clear" does not; without those, the last expression. Text up to a
+    closing `</think>` is not looked at.
     """
+
+    result_neutral: ClassVar[frozenset[str]] = frozenset({"workers"})
 
     timeout_s: float = Field(default=5.0, gt=0)
     """Longest wall time for one response, in seconds; a response that takes longer has failed."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
 from mopd_verifiers.math.answers import MAX_ANSWER_CHARS, FinalAnswer, find_answer, last_box
-from mopd_verifiers.math.plain import decimal_text, plain_number, plain_words, same_number
+from mopd_verifiers.math.plain import decimal_text, plain_number, plain_words, same_number, without_exponents
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 
@@ -87,7 +87,7 @@ def _read_answer(found: FinalAnswer) -> tuple[Any, str]:
     if found.kind == "boxed" or (found.kind == "marked" and not _PROSE.search(found.text)):
         return _read_latex(found.text), found.text
     text = f"Answer: {found.text}" if found.kind == "marked" else _ANSWER.sub("result", found.text)
-    parts = parse(text.translate(_SYMBOLS), _ANY, parsing_timeout=None, raise_on_error=True)
+    parts = parse(_normal(text), _ANY, parsing_timeout=None, raise_on_error=True)
     source = next((part for part in parts if isinstance(part, str)), found.text)
     return _expression(parts), source
 
@@ -95,8 +95,12 @@ def _read_answer(found: FinalAnswer) -> tuple[Any, str]:
 def _read_latex(text: str) -> Any:
     if len(text) > MAX_ANSWER_CHARS:
         return None
-    boxed = f"\\boxed{{{text.translate(_SYMBOLS)}}}"
+    boxed = f"\\boxed{{{_normal(text)}}}"
     return _expression(parse(boxed, _BOX, parsing_timeout=None, raise_on_error=True))
+
+
+def _normal(text: str) -> str:
+    return without_exponents(text).translate(_SYMBOLS)
 
 
 def _expression(parts: list[Any]) -> Any:

@@ -15,6 +15,7 @@ _TEXT_UNITS = r"\s*\\(?:text|mathrm|mbox)\s*\{(?P<text_units>[A-Za-z ]*)\}"
 _NUMBER = re.compile(
     r"(?P<sign>[+-]?)\s*(?:\\?[$€£¥])?\s*"
     rf"(?P<whole>[0-9]{{1,3}}(?:{_SEPARATOR}[0-9]{{3}})+|[0-9]+)?(?P<decimals>\.[0-9]*)?"
+    r"(?:[eE](?P<exponent>[+-]?[0-9]{1,3}))?"
     rf"(?:{_TEXT_UNITS}|\s+(?P<units>[A-Za-z]{{2,}}(?: [A-Za-z]+){{0,3}}))?\s*\.?"
 )
 _WORDS = re.compile(
@@ -25,24 +26,31 @@ _NOT_UNITS = {
     *("percent", "percentage", "pct", "dozen", "hundred", "thousand", "million", "billion", "trillion"),
     *("half", "halves", "third", "thirds", "quarter", "quarters", "pi", "sqrt", "sin", "cos", "tan", "log", "ln"),
 }
+_SCIENTIFIC = re.compile(r"(?<![\w.,\\])[0-9]+(?:\.[0-9]*)?[eE][+-]?[0-9]{1,3}(?![\w^])(?!\.[0-9])")
 _TOLERANCE = Fraction(1, 10**6)
 
 
 def plain_number(text: str) -> Fraction | None:
-    """The number that the text spells: thousands separators, a currency sign and unit words are allowed around it."""
+    """The number that the text spells: separators, an exponent, a currency sign and units are allowed."""
     match = _NUMBER.fullmatch(text.strip().replace("−", "-"))
-    if match is None or not any(char.isdigit() for char in match[0]):
+    if match is None or (match["whole"] is None and match["decimals"] in (None, ".")):
         return None
     units = (match["units"] or match["text_units"] or "").lower().split()
     if not _NOT_UNITS.isdisjoint(units):
         return None
     digits = re.sub(r"[^0-9]", "", match["whole"] or "0")
-    return Fraction(f"{match['sign']}{digits}{match['decimals'] or ''}".rstrip("."))
+    mantissa = f"{match['sign']}{digits}{match['decimals'] or ''}".rstrip(".")
+    return Fraction(f"{mantissa}e{match['exponent'] or 0}")
 
 
 def decimal_text(number: Fraction) -> str:
     """A plain number without separators, units or exponent."""
     return format(Decimal(number.numerator) / Decimal(number.denominator), "f")
+
+
+def without_exponents(text: str) -> str:
+    """The text with numbers such as `3.0e2` written out: math-verify takes their `e` for a constant or a symbol."""
+    return _SCIENTIFIC.sub(lambda match: decimal_text(Fraction(match[0])), text)
 
 
 def plain_words(text: str) -> str | None:

@@ -46,6 +46,10 @@ class MathVerifier:
             raise VerifierError("this math verifier was closed; build a new one") from error
         return [_verdict(item, outcome) for item, outcome in zip(items, outcomes, strict=True)]
 
+    def check(self, items: Sequence[VerifyItem]) -> None:
+        """Parse the references. Raises `DataError` for the first that is no number or expression."""
+        self.verify(items)
+
     def close(self) -> None:
         """End the workers. Calling it twice is fine."""
         self._pool.close()

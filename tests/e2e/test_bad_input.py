@@ -96,7 +96,7 @@ MISTAKES = {
         ("prompt 'bad-gold/000002'", "'?? not a number ??'", "a number"),
     ),
     "a question that does not fit the context budget": Mistake(
-        of_file("long.jsonl", "context.max_prompt_tokens=60"),
+        of_file("long.jsonl", "data.held_out=0", "context.max_prompt_tokens=60"),
         ("prompt 'long/000001'", "closing instruction alone take", "60 are allowed", "Raise"),
     ),
     "nothing left to train on": Mistake(
@@ -104,8 +104,20 @@ MISTAKES = {
         ("has 6 rows and data.held_out=6 leaves none to train on", "hold out fewer"),
     ),
     "a model that is not there": Mistake(
-        options("model.path=./no-model"), ("model.path is './no-model'", "there is no such folder")
+        options("model.path=./no-model"), ("there is no model folder './no-model'", "paths start at", "Hugging Face")
     ),
+    "a teacher that is not there": Mistake(
+        ("--teacher", "frozen", *options("teacher.path=/no/model")), ("there is no model folder '/no/model'",)
+    ),
+    "the training file held out": Mistake(
+        of_file("sums.jsonl", "data.held_out_path=sums.jsonl", "data.held_out=null"),
+        ("data.path and data.held_out_path both hold", "sums.jsonl", "leave data.held_out_path out"),
+    ),
+    "a selector that could never show anything": Mistake(
+        ("--selector", "summary"),
+        ("context.summary_request is empty", "selector 'summary'", "set context.summary_request"),
+    ),
+    "a folder that cannot be made": Mistake(("--out", "sums.jsonl/run"), ("sums.jsonl/run: Not a directory",)),
     "responses longer than the model": Mistake(
         options("rollout.sampling.max_tokens=100000"),
         ("a response may have 100000", "more than the model's 2048", "Lower rollout.sampling.max_tokens"),
@@ -127,8 +139,7 @@ def folder(tmp_path: Path) -> Path:
 def assert_one_line(done: Any, said: tuple[str, ...]) -> None:
     assert done.code == 2, done.err
     (line,) = done.errors
-    others = [other for other in done.err.splitlines() if other != line]
-    assert all(other.startswith("note: no config file: ") for other in others), done.err
+    assert done.err == f"{line}\n"
     for part in said:
         assert part in line
     assert "pydantic" not in done.err

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-GSM8K = Path(os.environ.get("MOPD_DATA", ROOT.parent / "shared" / "data")) / "gsm8k"
+GSM8K = Path(os.environ["MOPD_DATA"]) / "gsm8k"
 ENDINGS = ("#### {}", "Therefore, the answer is $\\boxed{{{}}}$.", "The answer is {}.")
 """How a worked answer may end; rows take turns."""
 

@@ -29,6 +29,10 @@ class JsonSchemaVerifier:
         """One verdict an item, in order. Raises `DataError` for a reference that is no usable JSON Schema."""
         return [self._verify(item) for item in items]
 
+    def check(self, items: Sequence[VerifyItem]) -> None:
+        """Read the schemas before a run. Raises `DataError` for the first that cannot be used."""
+        self.verify(items)
+
     def _verify(self, item: VerifyItem) -> Verdict:
         try:
             problem = self._problem(item.response, item.reference)

@@ -18,6 +18,8 @@ class Local(PluginConfig):
     And more that nobody lists.
     """
 
+    result_neutral = frozenset({"mode"})
+
     batch: int | None = Field(default=3, ge=1)
     """Rollouts at a time."""
 
@@ -62,6 +64,15 @@ class Contrastive(PluginConfig):
         return self.successes + 1
 
 
+class Summaries(PluginConfig):
+    """Needs two prompts and what asks for summaries."""
+
+    needed_settings = frozenset({"context.summary_request"})
+
+    def min_prompts(self) -> int:
+        return 2
+
+
 class NoOptions(PluginConfig):
     """Nothing to set."""
 
@@ -69,7 +80,7 @@ class NoOptions(PluginConfig):
 PLUGINS = {
     "generators": {"hf": Local, "vllm": Served},
     "verifiers": {"math": NoOptions, "code": Served},
-    "selectors": {"contrastive": Contrastive, "none": NoOptions},
+    "selectors": {"contrastive": Contrastive, "none": NoOptions, "summaries": Summaries},
     "divergences": {"jsd": DivergenceConfig},
     "teachers": {"ema": NoOptions},
     "objectives": {"distill": NoOptions},

@@ -64,7 +64,7 @@ def test_required_options_and_docstrings():
 def test_plugins_are_listed_by_kind_and_name_with_their_distribution(registries: Registries):
     rows = [(row.kind, row.name) for row in list_plugins(registries)]
     assert rows[:4] == [("generator", "hf"), ("generator", "vllm"), ("verifier", "code"), ("verifier", "math")]
-    assert len(rows) == 13
+    assert len(rows) == 14
     row = list_plugins(registries, "generator")[0]
     assert (row.distribution, row.version, row.help) == ("scripted-plugins", "1.0", "Samples here.")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mopd_core.config.load import BUNDLED_RECIPE, load_config, load_verifier, read_tree
+from mopd_core.config.load import BUNDLED_RECIPE, load_config, load_routed, load_verifier, read_tree
 from mopd_core.config.yaml_text import parse_yaml, write_yaml
-from mopd_core.errors import ConfigError
+from mopd_core.errors import ConfigError, DataError
 from mopd_core.registry import Registries
 
 
@@ -135,8 +135,14 @@ MISTAKES = {
     "out of range": (["rollout.sampling.top_p=2"], "rollout.sampling.top_p is 2; allowed: number > 0 and <= 1"),
     "wrong word": (["training.schedule=cos"], "training.schedule is 'cos'; allowed: one of constant, linear, cosine"),
     "wrong word of a plugin": (["generator.mode=slow"], "generator.mode is 'slow'; allowed: one of fast, exact"),
-    "short list": (["training.betas=[1]"], "training.betas is [1]; allowed: list of 2: number, number"),
-    "wrong member of a list": (["training.betas=[1, x]"], "training.betas.1 is 'x'; allowed: number"),
+    "short list": (
+        ["training.betas=[0.5]"],
+        "training.betas is [0.5]; allowed: list of 2: number >= 0 and < 1, number >= 0 and < 1",
+    ),
+    "wrong member of a list": (
+        ["training.betas=[0.5, x]"],
+        "training.betas.1 is 'x'; allowed: number >= 0 and < 1",
+    ),
     "value for a section": (["training=5"], "training is 5; allowed: mapping of options"),
     "value for a list": (
         ["tracking.trackers=line"],
@@ -213,3 +219,16 @@ def test_the_recipe_folder_holds_the_bundled_default():
     recipe = Path(__file__).parents[3] / "recipes" / "bundled.yaml"
     assert recipe.resolve() == BUNDLED_RECIPE.resolve()
     assert json.dumps(read_tree(recipe))
+
+
+def test_a_routed_verifier_has_its_defaults(registries: Registries):
+    assert load_routed("code", "rows/000007", registries).model_dump()["url"] == "localhost"
+
+
+def test_a_routed_verifier_that_is_not_installed_names_the_prompt(registries: Registries):
+    with pytest.raises(DataError) as caught:
+        load_routed("maths", "rows/000007", registries)
+    assert str(caught.value) == (
+        "prompt 'rows/000007' names the verifier 'maths', which is not installed; installed: code, math. "
+        "Did you mean 'math'? Repair the row, or install the plugin that registers it"
+    )

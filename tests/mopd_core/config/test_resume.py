@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mopd_core.config.load import load_config
-from mopd_core.config.resume import load_resumed
+from mopd_core.config.resume import check_resumable, check_steps, load_resumed
 from mopd_core.errors import CheckpointError
-from mopd_core.registry import Registries
+from mopd_core.registry import Registries, load_plugins
 from mopd_core.tracking.run_folder import RunFolder
 
 
@@ -29,7 +29,7 @@ def test_the_stored_config_is_the_base(registries: Registries, folder: Path):
     "option",
     [
         "training.steps=99",
-        "training.device=cpu",
+        "generator.mode=exact",
         "training.micro_batch_tokens=7",
         "training.logits_memory_mib=7",
         "evaluation.guard=stop",
@@ -52,6 +52,7 @@ def test_what_no_result_depends_on_may_change(registries: Registries, folder: Pa
         ("rollout.sampling.top_k=4", r"rollout\.sampling\.top_k 0 -> 4"),
         ("generator=vllm", r'generator\.name "hf" -> "vllm"; .*generator\.url absent -> "localhost"'),
         ("training.betas=[0.1, 0.2]", r"training\.betas \[0\.9, 0\.999\] -> \[0\.1, 0\.2\]"),
+        ("training.device=cpu", r'training\.device "auto" -> "cpu"\. .*What may change: .*generator\.mode'),
         ("evaluation.every=3", r"evaluation\.every 10 -> 3"),
     ],
 )
@@ -65,6 +66,27 @@ def test_steps_may_not_change_under_a_schedule_that_depends_on_them(registries: 
     options = ["training.schedule=cosine", "training.steps=99"]
     with pytest.raises(CheckpointError, match=r"training\.steps 60 -> 99"):
         load_resumed(folder, None, registries, options=options)
+
+
+@pytest.mark.parametrize("steps", [1, 6])
+def test_a_run_is_not_ended_before_where_it_is(registries: Registries, steps: int):
+    config = load_config(None, registries, options=[f"training.steps={steps}"])
+    with pytest.raises(CheckpointError) as caught:
+        check_steps(7, config)
+    assert f"has already done 7 steps; training.steps is {steps}" in str(caught.value)
+
+
+@pytest.mark.parametrize("steps", [7, 8])
+def test_a_run_may_end_where_it_is_or_later(registries: Registries, steps: int):
+    check_steps(7, load_config(None, registries, options=[f"training.steps={steps}"]))
+
+
+def test_workers_and_generation_batches_of_the_built_in_plugins_may_change(tmp_path: Path):
+    stored = load_config(None, load_plugins()).model_dump(mode="json")
+    options = ["generator.batch_size=3", "verifier.workers=1"]
+    check_resumable(stored, load_config(None, load_plugins(), options=options))
+    with pytest.raises(CheckpointError, match=r"verifier\.timeout_s 5\.0 -> 6\.0"):
+        check_resumable(stored, load_config(None, load_plugins(), options=["verifier.timeout_s=6"]))
 
 
 def test_a_file_is_compared_as_well(registries: Registries, folder: Path, tmp_path: Path):

@@ -81,9 +81,11 @@ def test_a_subset_or_split_that_is_not_there(cache: Path) -> None:
 
 def test_the_held_out_split_of_a_data_set(cache: Path) -> None:
     put_in_cache(cache, "main")
-    prompts = TableSource(config("org/sums", held_out=None, held_out_split="train", limit=1)).load()
-    assert [prompt.id for prompt in prompts.train] == ["sums/000001"]
-    assert [prompt.id for prompt in prompts.held_out] == [f"held-out/sums/00000{i}" for i in (1, 2, 3)]
+    splits = {"split": "train[:1]", "held_out_split": "train[1:]"}
+    prompts = TableSource(config("org/sums", held_out=None, **splits)).load()
+    assert [(prompt.id, prompt.reference) for prompt in prompts.train] == [("sums/000001", "0")]
+    held_out = [(prompt.id, prompt.reference) for prompt in prompts.held_out]
+    assert held_out == [("held-out/sums/000001", "2"), ("held-out/sums/000002", "4")]
 
 
 def test_a_file_name_is_never_looked_up(cache: Path) -> None:

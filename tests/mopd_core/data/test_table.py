@@ -14,7 +14,7 @@ from mopd_core.data.table_config import TableConfig
 from mopd_core.types import Json
 
 ROWS: list[dict[str, Json]] = [{"prompt": f"What is {i} + {i}?", "reference": str(2 * i)} for i in range(10)]
-GSM8K = Path(os.environ.get("MOPD_DATA", "../shared/data")) / "gsm8k" / "train.jsonl"
+GSM8K = Path(os.environ["MOPD_DATA"]) / "gsm8k" / "train.jsonl"
 
 
 def write_lines(path: Path, rows: list[dict[str, Json]]) -> Path:

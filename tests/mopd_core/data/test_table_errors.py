@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from mopd_core.data.table import TableSource
+from mopd_core.data.table import TableSource, _check_apart
 from mopd_core.data.table_config import TableConfig
 from mopd_core.errors import ConfigError, DataError
 from mopd_core.types import Json
@@ -179,6 +180,29 @@ def test_nothing_left_to_train_on(tmp_path: Path) -> None:
     assert "has 1 rows and data.held_out=1 leaves none to train on" in fails(path, held_out=1)
     assert "leaves none to train on" in fails(path, held_out=None)
     assert "asks for 2 prompts and there are 1 rows" in fails(path, held_out=2)
+
+
+@pytest.mark.parametrize("other", ["train.jsonl", "../{folder}/train.jsonl", "*.jsonl", "linked.jsonl"])
+def test_what_is_trained_on_is_not_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = of_rows(tmp_path, GOOD)
+    Path("linked.jsonl").symlink_to(path)
+    message = fails("train.jsonl", held_out=None, held_out_path=other.format(folder=tmp_path.name))
+    assert f"data.path and data.held_out_path both hold {path}" in message
+    assert "leave data.held_out_path out" in message
+
+
+def test_a_hugging_face_name_is_not_held_out_from_itself() -> None:
+    with pytest.raises(DataError, match="both hold organisation/data"):
+        _check_apart("organisation/data", "organisation/data")
+    _check_apart("organisation/data", "organisation/other")
+    with pytest.raises(ValidationError, match="split and held_out_split are both 'train'"):
+        TableConfig(path="organisation/data", held_out_split="train")
+
+
+def test_a_mistake_names_the_row_where_ids_are_the_files_own(tmp_path: Path) -> None:
+    path = of_rows(tmp_path, {**GOOD, "id": "a"}, {"prompt": " ", "reference": "2", "id": "b"})
+    assert f"{path} row 2: " in fails(path, columns={"id": "id"})
 
 
 def test_options_for_hugging_face_names_do_not_fit_a_file(tmp_path: Path) -> None:

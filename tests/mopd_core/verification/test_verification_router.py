@@ -66,6 +66,20 @@ def test_nothing_to_verify_calls_no_verifier():
     assert verifier.batches == []
 
 
+class Checking(Contains):
+    """Can read references ahead of a run."""
+
+    def check(self, items):
+        self.batches.append([item.prompt_id for item in items])
+
+
+def test_references_are_checked_where_a_verifier_can_and_nothing_is_judged():
+    checking, plain = Checking(), Contains()
+    router = VerifierRouter("checking", {"checking": checking, "plain": plain})
+    router.check([routed(""), routed("", "plain"), routed("", "checking")])
+    assert (checking.batches, plain.batches) == ([["p", "p"]], [])
+
+
 def test_an_unknown_name_says_which_prompt_and_what_there_is():
     with pytest.raises(DataError, match=r"'p'.*'code'.*it has: math, other"):
         VerifierRouter("math", {"math": Contains(), "other": Contains()}).verify([routed("x", "code")])
@@ -86,6 +100,30 @@ def test_a_broken_contract_is_an_error_that_names_the_verifier(result, message):
     with pytest.raises(VerifierError, match=message) as raised:
         VerifierRouter("mine", {"mine": Scripted(result)}).verify([routed("1"), routed("2")])
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("verdict", [Verdict(0.0, "passed"), Verdict(1.0, "failed"), Verdict(0.5, "unknown")])
+def test_a_status_against_its_reward_is_an_error_that_names_the_verifier(verdict):
+    with pytest.raises(VerifierError) as raised:
+        VerifierRouter("mine", {"mine": Scripted([PASSED, verdict])}).verify([routed("1"), routed("2")])
+    assert str(raised.value) == (
+        f"the verifier 'mine' returned status '{verdict.status}' with reward {verdict.reward:g} for prompt 'p'; "
+        "allowed: passed above 0, failed below 1, unknown with 0"
+    )
+
+
+def test_partial_rewards_may_pass_or_fail():
+    verdicts = [Verdict(0.5, "passed"), Verdict(0.5, "failed"), Verdict(0.0, "unknown")]
+    assert VerifierRouter("mine", {"mine": Scripted(verdicts)}).verify([routed("1")] * 3) == verdicts
+
+
+def test_long_feedback_loses_its_middle():
+    fits, long = "x" * 4000, "a" * 3000 + "b" * 3001
+    verdicts = [Verdict(0.25, "failed", fits), Verdict(0.25, "failed", long)]
+    kept, cut = VerifierRouter("mine", {"mine": Scripted(verdicts)}).verify([routed("1"), routed("2")])
+    assert kept.feedback == fits
+    assert cut == Verdict(0.25, "failed", "a" * 1996 + " [...] " + "b" * 1997)
+    assert len(cut.feedback) == 4000
 
 
 def test_errors_raised_on_purpose_pass_through():

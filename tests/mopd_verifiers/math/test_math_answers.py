@@ -63,7 +63,11 @@ def test_any_text_is_searched_without_an_error(text):
 
 
 @pytest.mark.parametrize(
-    "piece", ["\\boxed{", "{", "}", "answer is ", "answer ", "####", "\\boxed{}", "$1", "answer\t", " "]
+    "piece",
+    [
+        *("\\boxed{", "{", "}", "answer is ", "answer ", "####", "\\boxed{}", "$1", "answer\t", " "),
+        *("this answer is clear\n", "#### step\n", "*", "**", "*a ", "**a ", "_", " _", "_a ", "__a ", "*a\n", "if "),
+    ],
 )
 def test_time_is_linear(piece):
     text = piece * (2_000_000 // len(piece))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopd_verifiers.math.plain import decimal_text, plain_number, plain_words, same_number
+from mopd_verifiers.math.plain import decimal_text, plain_number, plain_words, same_number, without_exponents
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,18 @@ from mopd_verifiers.math.plain import decimal_text, plain_number, plain_words, s
         ("18 dollars", 18),
         (r"18 \text{ dollars}", 18),
         ("18 miles per hour", 18),
+        ("1e3", 1000),
+        ("3.0e2", 300),
+        ("3.0E+2", 300),
+        ("-1.5e-3", Fraction(-3, 2000)),
+        ("3.e2", 300),
+        ("3e2 dollars", 300),
+        ("e3", None),
+        (".e3", None),
+        ("3e", None),
+        ("3e2.5", None),
+        ("3e^2", None),
+        ("1e1000", None),
         ("18 thousand", None),
         ("18 percent", None),
         ("18%", None),
@@ -65,6 +77,24 @@ def test_plain_words(text, expected):
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x = 1e3", "x = 1000"),
+        ("it is 3.0E+2.", "it is 300."),
+        ("(2.5e-1, 4)", "(0.25, 4)"),
+        ("2e^3", "2e^3"),
+        ("2e3^2", "2e3^2"),
+        ("2e3.5", "2e3.5"),
+        ("2e3x", "2e3x"),
+        ("x2e3", "x2e3"),
+        ("2e1000", "2e1000"),
+    ],
+)
+def test_without_exponents(text, expected):
+    assert without_exponents(text) == expected
+
+
+@pytest.mark.parametrize(
     ("gold", "answer", "same"),
     [
         ("7", "7", True),
@@ -96,3 +126,4 @@ def test_decimal_text_reads_back(value):
 def test_any_text_can_be_looked_at(text):
     plain_number(text)
     plain_words(text)
+    without_exponents(text)

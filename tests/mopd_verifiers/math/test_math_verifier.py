@@ -88,6 +88,12 @@ class TestMathSuite(VerifierSuite):
         ("By answering 48 questions she gets 66 points.", 66),
         ("and so $x = \\frac{14}{2}$ as wanted", 7),
         (r"<think>\boxed{8}</think> It is 7", 7),
+        (r"\boxed{1e3}", "1000"),
+        ("Answer: 3.0e2", "300"),
+        ("Answer: 3.0E+2 meters", "300"),
+        ("The answer is 3.0e2 because 3 * 100 is that.", "300"),
+        ("so it is 1e3", "1000"),
+        (r"\boxed{1000}", "1e3"),
     ],
 )
 def test_passes(math, response, gold):
@@ -106,6 +112,11 @@ def test_passes(math, response, gold):
         (r"\boxed{18 thousand}", 18),
         (r"\boxed{x}", "y"),
         (r"\boxed{10 001}", 10000),
+        (r"\boxed{1e3}", 3),
+        (r"\boxed{1e3}", 1001),
+        ("so it is 1e3", 3),
+        ("so it is 1e3", 1),
+        ("Answer: 1e-3", 1000),
     ],
 )
 def test_fails(math, response, gold):
@@ -113,6 +124,75 @@ def test_fails(math, response, gold):
     assert (verdict.reward, verdict.status) == (0.0, "failed")
     assert verdict.feedback is not None
     assert "which is not right" in verdict.feedback
+
+
+@pytest.mark.parametrize(
+    ("response", "gold"),
+    [
+        ("#### 5\n\nI hope the answer is clear.", 5),
+        ("Answer: 12\n\nLet me know if my answer is helpful", 12),
+        ("The final answer is 5.\nThis answer is correct.", 5),
+        ("The final answer is 5. This answer is correct. I checked 3 cases.", 5),
+        ("Answer: 5\nThe answer is reasonable because 5 < 10.", 5),
+        ("Answer: 5\nTell me if the answer is wrong.", 5),
+        ("The answer is **5** because 6 is wrong", 5),
+        ("so it is 5. I hope the answer is clear.", 5),
+        ("so it is 5. This answer is correct.", 5),
+        ("Answer: 5\nI am sure that this answer is spot on.", 5),
+        ("#### 5\nThe answer is blue.", 5),
+        ("#### Step 3: add\n2 + 3 = 5", 5),
+        ("#### Final Answer\n\nIt is 5", 5),
+        ("**Answer:** 5", 5),
+        ("**Answer**: 5", 5),
+        ("**Answer: 5**", 5),
+        ("**Answer: 5** because 6 is wrong", 5),
+        ("The answer is *5*, not 6", 5),
+        ("The answer is __5__ because 6 is wrong", 5),
+        ("The answer is ***5***.", 5),
+        ("#### **5**", 5),
+        ("Answer: 3*4*5", 60),
+        ("Answer: $x_1 = 5$", 5),
+        ("The answer is blue.", "blue"),
+        ("The answer is **blue**.", "blue"),
+        ("Answer: yes\n\nI hope the answer is clear.", "yes"),
+        ("#### yes", "yes"),
+        ("The answer is right.", "right"),
+        ("My answer is blue.", "blue"),
+        ("Answer: 5\nIf she picks red then the answer is blue.", "blue"),
+        ("Answer: 5\nRather, the answer is blue.", "blue"),
+    ],
+)
+def test_closing_prose_and_emphasis_do_not_hide_a_right_answer(math, response, gold):
+    assert judge(math, response, gold) == Verdict(1.0, "passed")
+
+
+@pytest.mark.parametrize(
+    ("response", "gold"),
+    [
+        ("Answer: 5\nNo, the answer is 6.", 5),
+        ("#### 5\nWait, the answer is 6.", 5),
+        ("#### 5\n#### 6", 5),
+        ("Answer: 5\n#### 6\nI hope the answer is clear.", 5),
+        ("#### 5\nWait: the answer is 6.\nThe answer is blue.", 5),
+        ("Answer: 5\nRather, the answer is six.", 5),
+        ("#### 5\nRather, the answer is $x$.", 5),
+        ("#### 5\nThis answer is wrong.", 5),
+        ("Answer: 5\nThe answer is not five.", 5),
+        ("Answer: 5\nThe answer is impossible to tell.", 5),
+        ("Answer: 5\nRather, the answer is blue.", 5),
+        ("Answer: 5\nRather, my answer is blue.", 5),
+        ("Answer: 5\nThis answer is 1 too small: it is 6.", 5),
+        ("Answer: 5\nRather, the answer is B.", 5),
+        ("Answer: red\nThe answer is blue.", "red"),
+        ("The answer is **6** because 5 is wrong", 5),
+        ("Answer: 5 and then\nthe answer is *6*", 5),
+        ("#### Step 3: add\n2 + 4 = 6", 3),
+        ("The answer is clear.", "blue"),
+    ],
+)
+def test_an_earlier_right_answer_does_not_rescue_a_later_one(math, response, gold):
+    verdict = judge(math, response, gold)
+    assert (verdict.reward, verdict.status) == (0.0, "failed")
 
 
 @pytest.mark.parametrize(
