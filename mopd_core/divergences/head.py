@@ -84,7 +84,7 @@ class HeadLoss:
         for start in range(0, len(tokens.rows), self.chunk_tokens):
             part = _part(tokens, slice(start, start + self.chunk_tokens))
             logits = _at_least_fp32(self.head(hidden[part.rows]))
-            teacher_logits = _teacher_logits(teacher, part)
+            teacher_logits = _teacher_logits(teacher, part, logits.shape[-1])
             stats.append(self._stats(logits, teacher_logits, part, torch.full_like(part.logprob_weights, torch.nan)))
         return _join(stats)
 
@@ -96,7 +96,7 @@ class HeadLoss:
             hidden = hidden.detach().requires_grad_()
             logits = self.head(hidden)
             leaf = _at_least_fp32(logits.detach()).requires_grad_()
-            teacher_logits = _teacher_logits(teacher, tokens)
+            teacher_logits = _teacher_logits(teacher, tokens, logits.shape[-1])
             outputs, upstream = [], []
             value = leaf.new_zeros(())
             divergence = torch.full_like(tokens.logprob_weights, torch.nan)
@@ -195,10 +195,15 @@ def _at_least_fp32(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _teacher_logits(teacher: TeacherPass | None, tokens: HeadTokens) -> Tensor | None:
+def _teacher_logits(teacher: TeacherPass | None, tokens: HeadTokens, vocabulary: int) -> Tensor | None:
     if teacher is None or tokens.teacher_rows is None:
         return None
-    return _at_least_fp32(teacher.logits(tokens.teacher_rows))
+    with plugin_boundary("the teacher"):
+        logits = teacher.logits(tokens.teacher_rows)
+    wanted = (len(tokens.teacher_rows), vocabulary)
+    if tuple(logits.shape) != wanted:
+        raise PluginError(f"the teacher returned logits of shape {tuple(logits.shape)}; they have to be {wanted}")
+    return _at_least_fp32(logits)
 
 
 def _part(tokens: HeadTokens, part: slice) -> HeadTokens:

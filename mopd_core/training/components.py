@@ -169,7 +169,7 @@ def build_inference(config: RunConfig, registries: Registries, folder: Path | No
     prompts = (*data.train, *data.held_out)
     router = build_router(config, registries, prompts, RunContext(config.seed, registries, folder))
     _close_later(stack, "a verifier", router.close)
-    student = models.load_model(models.resolve_path(config.model.path), device, config.model.revision)
+    student = models.load_model(config.model.path, device, config.model.revision)
     longest = model_length(student)
     _check_lengths(config, data, longest)
 

@@ -1,3 +1,5 @@
+"""The verifier `json-schema`: the conformance suite, and what it reads, accepts and says."""
+
 from __future__ import annotations
 
 import json

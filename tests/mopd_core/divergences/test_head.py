@@ -316,6 +316,14 @@ def test_a_value_of_a_wrong_shape_names_the_divergence():
         Case().loss(Column(), {}, 3)
 
 
+@pytest.mark.parametrize("broken", [lambda rows: torch.zeros(len(rows), 3), lambda rows: 1 / 0])
+def test_a_broken_teacher_is_named(broken):
+    case = Case()
+    case.teacher.logits = broken
+    with pytest.raises(PluginError, match=r"the teacher (returned logits of shape|failed: ZeroDivisionError)"):
+        case.loss(jsd, {}, 3)
+
+
 def test_what_a_divergence_raises_names_it():
     class Broken:
         def __call__(self, log_p, log_q):
