@@ -191,12 +191,19 @@ def test_verify_prints_verdicts_without_out_and_its_summary_as_json(mopd, answer
     }
 
 
+def heed_interrupts() -> None:
+    """A shell that starts the tests in the background has them ignore SIGINT, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_verify_keeps_what_is_done_when_interrupted(tmp_path: Path):
     rows, verdicts = tmp_path / "rows.jsonl", tmp_path / "verdicts.jsonl"
     row = json.dumps({"response": r"\boxed{x^2+1}", "reference": "1+x^2"}) + "\n"
-    rows.write_text(row * 400_000, encoding="utf-8")
+    rows.write_text(row * 50_000, encoding="utf-8")
     command = [sys.executable, "-m", "cli", "verify", str(rows), "--verifier", "math", "--out", str(verdicts)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed_interrupts
+    ) as process:
         while not (verdicts.exists() and verdicts.stat().st_size):
             assert process.poll() is None
             time.sleep(0.02)
@@ -206,7 +213,7 @@ def test_verify_keeps_what_is_done_when_interrupted(tmp_path: Path):
     assert process.returncode == 130
     assert int(err.split()[0]) in (len(done) - 1, len(done))  # The signal may come between a row and its count.
     assert [row["line"] for row in done] == list(range(1, len(done) + 1))
-    assert 0 < len(done) < 400_000
+    assert 0 < len(done) < 50_000
 
 
 def test_verify_of_a_missing_file_is_one_line(mopd, tmp_path: Path):
