@@ -108,11 +108,13 @@ class Verdict:
 
     reward: in [0, 1]; above 0 when passed, below 1 when failed, 0 when unknown. feedback: text for the teacher, if the
     verifier has something to say; the router keeps a bounded length of it, and refuses a status against its reward.
+    caveats: what weakens this verdict, one short phrase each, such as `tests and candidate in one process`.
     """
 
     reward: float
     status: Status
     feedback: str | None = None
+    caveats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.status not in get_args(Status):
