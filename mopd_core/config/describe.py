@@ -31,10 +31,11 @@ class Option:
 def options_of(model: type[BaseModel]) -> list[Option]:
     """Every option of a config model in the order of its fields, those of nested sections under dotted paths.
 
+    A list of sections is followed by the options of its items, under `list.N`.
     A plugin's `name` is how it is chosen and not among its options.
     """
     root = model.model_json_schema()
-    return list(_options(root, root, "", {}))
+    return list(_options(root, resolve(root, root), "", {}))
 
 
 def resolve(root: Schema, schema: Schema) -> Schema:
@@ -93,6 +94,9 @@ def _options(root: Schema, schema: Schema, prefix: str, defaults: Mapping[str, A
             yield from _options(root, field, f"{prefix}{name}.", default or {})
         else:
             yield Option(prefix + name, in_words(root, field), required, default, field.get("description", ""))
+            item = resolve(root, field.get("items", {}))
+            if "properties" in item:
+                yield from _options(root, item, f"{prefix}{name}.N.", {})
 
 
 def _of_index(schema: Schema, index: int) -> Any:
@@ -122,4 +126,5 @@ def _one_in_words(root: Schema, schema: Schema) -> str:
 def _list_in_words(root: Schema, schema: Schema) -> str:
     if "prefixItems" in schema:
         return f"list of {len(schema['prefixItems'])}: {', '.join(in_words(root, x) for x in schema['prefixItems'])}"
-    return f"list of {in_words(root, schema['items'])}" if schema.get("items") else "list"
+    words = f"list of {in_words(root, schema['items'])}" if schema.get("items") else "list"
+    return f"{words}, at least {schema['minItems']}" if "minItems" in schema else words

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mopd_core.config.base import ConfigModel, OptionText
-from mopd_core.config.compose import PLUGIN_LISTS, PLUGIN_SECTIONS
+from mopd_core.config.choices import KIND_KEYWORD, as_choice
 from mopd_core.config.describe import Schema, child, in_words, keys
 from mopd_core.errors import ConfigError
 from mopd_core.registry import Registries, did_you_mean
@@ -21,8 +21,6 @@ from mopd_core.registry import Registries, did_you_mean
 Path = tuple[str | int, ...]
 
 MOST_LINES = 5
-_KINDS: dict[Path, str] = {(section.field,): section.kind for section in PLUGIN_SECTIONS}
-_LIST_KINDS: dict[Path, str] = {place.path: place.kind for place in PLUGIN_LISTS}
 
 
 def explain(
@@ -31,8 +29,8 @@ def explain(
     """The `ConfigError` for a merged tree that did not validate: a line for each of the first `MOST_LINES` mistakes."""
     root = composed.model_json_schema()
     lines: dict[Path, str] = {}
-    for details in error.errors(include_url=False):
-        path = _path(details["loc"], tree, registries)
+    for details in _causes(error):
+        path = _path(details["loc"], tree, root, registries)
         if details["type"] == "missing" and isinstance(path[-1], int):
             path = path[:-1]  # What is wrong is the list, which is too short.
         lines.setdefault(path, _line(path, details, tree, root, registries))
@@ -42,38 +40,54 @@ def explain(
     return ConfigError("\n".join(shown))
 
 
-def kind_at(path: Path) -> str | None:
-    """The kind of plugin that is chosen at a path, if any is."""
-    return _KINDS.get(path) or (_LIST_KINDS.get(path[:-1]) if path and isinstance(path[-1], int) else None)
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    """The mistakes, without the lists that seem too short only because an item of theirs is wrong."""
+    found = error.errors(include_url=False)
+    holders = {details["loc"][:depth] for details in found for depth in range(len(details["loc"]))}
+    return [details for details in found if details["type"] != "too_short" or details["loc"] not in holders]
 
 
-def _path(loc: Path, tree: Mapping[str, Any], registries: Registries) -> Path:
+def _path(loc: Path, tree: Mapping[str, Any], root: Schema, registries: Registries) -> Path:
     """Where in the tree an error is: pydantic's location without the labels of unions."""
     path: Path = ()
     node: Any = tree
+    schema: Schema | None = root
     labelled = False
     for part in loc:
-        kind = kind_at(path)
+        node, kind = _spelled(node, schema), _kind(schema)
         if kind and not labelled and isinstance(node, Mapping) and len(registries[kind].names()) > 1:
             labelled = True
             continue
-        node = _spelled(node)
         if not isinstance(node, Mapping if isinstance(part, str) else list | tuple):
             break
         path, labelled = (*path, part), False
-        node = _at(node, part)
+        node, schema = _step(node, schema, part, root)
     return path
 
 
-def _spelled(node: Any) -> Any:
-    return node.spelled() if isinstance(node, OptionText) else node
+def _kind(schema: Schema | None) -> str | None:
+    """The kind of plugin that is chosen in a place, if any is."""
+    schema = schema or {}
+    return next((part[KIND_KEYWORD] for part in (schema, *schema.get("anyOf", ())) if KIND_KEYWORD in part), None)
+
+
+def _spelled(node: Any, schema: Schema | None = None) -> Any:
+    """The value that an option's text spells; where a plugin is chosen, the mapping that a bare name stands for."""
+    node = node.spelled() if isinstance(node, OptionText) else node
+    return as_choice(node) if _kind(schema) else node
+
+
+def _step(node: Any, schema: Schema | None, part: str | int, root: Schema) -> tuple[Any, Schema | None]:
+    """What was given for a key or index, and the schema of what is allowed there."""
+    node = _spelled(node, schema)
+    below = child(root, schema, part, _at(node, "name")) if schema is not None else None
+    return _at(node, part), below
 
 
 def _at(node: Any, part: str | int) -> Any:
-    node = _spelled(node)
     if isinstance(node, Mapping):
         return node.get(part)
-    return node[part] if isinstance(part, int) and part < len(node) else None
+    return node[part] if isinstance(node, list | tuple) and isinstance(part, int) and part < len(node) else None
 
 
 def _look_up(path: Path, tree: Mapping[str, Any], root: Schema) -> tuple[Any, Schema | None]:
@@ -81,16 +95,16 @@ def _look_up(path: Path, tree: Mapping[str, Any], root: Schema) -> tuple[Any, Sc
     node: Any = tree
     schema: Schema | None = root
     for part in path:
-        name = _at(node, "name") if isinstance(_spelled(node), Mapping) else None
-        schema = child(root, schema, part, name) if schema is not None else None
-        node = _at(node, part)
+        node, schema = _step(node, schema, part, root)
     return node, schema
 
 
 def _line(path: Path, details: ErrorDetails, tree: Mapping[str, Any], root: Schema, registries: Registries) -> str:
     where = ".".join(map(str, path))
+    if unknown := _unknown_plugin(path, details, tree, root, registries):
+        return unknown
     given, schema = _look_up(path, tree, root)
-    kind = kind_at(path)
+    kind = _kind(schema)
     if details["type"] == "extra_forbidden":
         return _unknown_key(path, tree, root, registries)
     if kind and isinstance(given, Mapping) and "name" not in given:
@@ -108,20 +122,39 @@ def _line(path: Path, details: ErrorDetails, tree: Mapping[str, Any], root: Sche
     return f"{where}{_is(given)}; allowed: {words}{quotes}"
 
 
+def _unknown_plugin(
+    path: Path, details: ErrorDetails, tree: Mapping[str, Any], root: Schema, registries: Registries
+) -> str | None:
+    """What to say where the name that was given, or that is the default, is not installed."""
+    _, schema = _look_up(path[:-1] if path[-1] == "name" else path, tree, root)
+    kind = _kind(schema)
+    if kind and details["type"] == "union_tag_invalid":
+        name = details["ctx"]["tag"]
+    elif kind and details["type"] == "literal_error" and details["loc"][-1] == "name":
+        name = details["input"]
+    else:
+        return None
+    try:
+        registries[kind].get(str(name))
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
 def _missing(where: str, schema: Schema | None, kind: str | None, registries: Registries) -> str:
     if kind and not registries[kind].names():
         return f"{where} is required, and no {kind[:-1]} is installed"
     if kind:
         return f"{where} is required; choose one of {_names(kind, registries)}, for example -o {where}=NAME"
-    words = (schema or {}).get("description", "")
+    words = " ".join((schema or {}).get("description", "").split())
     return f"{where} is required. {words}".strip()
 
 
 def _unknown_key(path: Path, tree: Mapping[str, Any], root: Schema, registries: Registries) -> str:
     *parents, key = path
     section, schema = _look_up(tuple(parents), tree, root)
-    kind = kind_at(tuple(parents))
-    chosen = section.get("name") if kind else None
+    kind = _kind(schema)
+    chosen = _at(_spelled(section, schema), "name") if kind else None
     where = ".".join(map(str, path))
     others = [entry.name for entry in registries[kind] if key in entry.config_type.model_fields] if kind else []
     if kind and others:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mopd_core.config.compose import choice_type
+from mopd_core.config.choice_types import ChoiceTypes
 from mopd_core.config.describe import Option, options_of
 from mopd_core.errors import ConfigError
 from mopd_core.registry import KINDS, Registration, Registries, did_you_mean
@@ -43,7 +43,8 @@ def plugin_options(registries: Registries, name: str, kind: str | None = None) -
     if not found:
         names = sorted({entry.name for entry in entries})
         raise ConfigError(f"no plugin is called {name!r}.{did_you_mean(name, names)} Installed: {', '.join(names)}")
-    return [PluginOptions(_row(entry), options_of(choice_type(entry))) for entry in found]
+    types = ChoiceTypes(registries)
+    return [PluginOptions(_row(entry), options_of(types.of(entry))) for entry in found]
 
 
 def _entries(registries: Registries, kind: str | None) -> Iterator[Registration[Any, Any]]:

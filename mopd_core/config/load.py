@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from mopd_core.config.base import ConfigModel, OptionText, PluginChoice
+from mopd_core.config.base import ConfigModel, PluginChoice
 from mopd_core.config.checks import check
-from mopd_core.config.compose import PLUGIN_LISTS, PLUGIN_SECTIONS, RunConfig, as_choice, compose, compose_verifier
+from mopd_core.config.compose import RunConfig, compose, compose_verifier
 from mopd_core.config.explain import explain
 from mopd_core.config.merge import Tree, choice_layer, default_layer, merge, option_layer
 from mopd_core.config.yaml_text import parse_yaml
@@ -56,7 +56,10 @@ def load_verifier(name: str, registries: Registries, options: Iterable[str] = ()
 
 
 def load_routed(name: str, prompt_id: str, registries: Registries) -> PluginChoice:
-    """The default options of a verifier that a prompt names. Raises `DataError` where it is not installed."""
+    """The default options of a verifier that a prompt names.
+
+    Raises `DataError` where it is not installed, `ConfigError` where it has options without a default.
+    """
     installed = registries["verifiers"].names()
     if name not in installed:
         raise DataError(
@@ -64,12 +67,17 @@ def load_routed(name: str, prompt_id: str, registries: Registries) -> PluginChoi
             f"{', '.join(installed) or 'none'}.{did_you_mean(name, installed)} "
             "Repair the row, or install the plugin that registers it"
         )
-    return load_verifier(name, registries)
+    try:
+        return load_verifier(name, registries)
+    except ConfigError as error:
+        raise ConfigError(
+            f"prompt {prompt_id!r} names the verifier {name!r}, which cannot be used without options: choose it as "
+            f"`verifier`, or list it with its options in `routed_verifiers`. As it is: {error}"
+        ) from None
 
 
 def validate(tree: Tree, composed: type[ModelT], registries: Registries) -> ModelT:
     """The config that a merged tree describes. Raises `ConfigError` for an unknown plugin or any bad option."""
-    _check_names(tree, registries)
     try:
         return composed.model_validate(tree)
     except ValidationError as error:
@@ -89,24 +97,6 @@ def read_tree(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError(f"config file {file} holds {_what(tree)}; it has to hold a mapping of sections")
     return {key: value for key, value in tree.items() if value is not None}
-
-
-def _check_names(tree: Tree, registries: Registries) -> None:
-    for section in PLUGIN_SECTIONS:
-        _check_name(tree.get(section.field), section.kind, registries)
-    for place in PLUGIN_LISTS:
-        node: Any = tree
-        for part in place.path:
-            node = node.get(part) if isinstance(node, Mapping) else None
-        node = node.spelled() if isinstance(node, OptionText) else node
-        for item in node if isinstance(node, list | tuple) else ():
-            _check_name(item, place.kind, registries)
-
-
-def _check_name(value: Any, kind: str, registries: Registries) -> None:
-    choice = as_choice(value)
-    if isinstance(choice, Mapping) and "name" in choice:
-        registries[kind].get(str(choice["name"]))
 
 
 def _syntax(error: Exception) -> str:

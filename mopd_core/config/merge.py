@@ -11,15 +11,16 @@ from typing import Any, TypeAlias
 
 from pydantic_core import PydanticUndefined
 
-from mopd_core.config.base import OptionText
-from mopd_core.config.compose import PLUGIN_SECTIONS, RunConfig, as_choice
+from mopd_core.config.base import ConfigModel, OptionText
+from mopd_core.config.choices import Place, as_choice, place_of
+from mopd_core.config.compose import PLUGIN_SECTIONS, RunConfig
 from mopd_core.errors import ConfigError
 from mopd_core.registry import Registries, Registry
 
 Tree: TypeAlias = Mapping[str, Any]
 
 _SECTIONS = {section.field: section for section in PLUGIN_SECTIONS}
-_IMPLIED = {"data": ("path", "table")}
+_IMPLIED = {"datasets": ("path", "table")}
 """An option that chooses a plugin where the one chosen so far has no such option: `-o data.path=FILE` is enough."""
 
 
@@ -52,15 +53,13 @@ def option_layer(options: Iterable[str]) -> Tree:
 
 
 def merge(layers: Sequence[Tree], registries: Registries) -> dict[str, Any]:
-    """One tree of all layers; a later one wins. A layer that chooses another plugin drops the options of the former."""
+    """One tree of all layers; a later one wins. A layer that chooses another plugin drops the options of the former.
+
+    A mapping onto a list changes the items that its keys number: `-o verifier.parts.0.weight=2`.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
-        for key, value in layer.items():
-            if key in _SECTIONS:
-                registry = registries[_SECTIONS[key].kind]
-                merged[key] = _merge_choice(merged.get(key), value, registry, _IMPLIED.get(key))
-            else:
-                merged[key] = _merge_value(merged.get(key), value)
+        merged = _merge_fields(merged, layer, RunConfig, registries)
     return merged
 
 
@@ -74,21 +73,45 @@ def _put(tree: dict[str, Any], parts: Sequence[str], value: OptionText, option: 
     tree[parts[-1]] = value
 
 
-def _merge_value(base: Any, value: Any) -> Any:
-    if not (isinstance(base, Mapping) and isinstance(value, Mapping)):
-        return value
-    return {**base, **{key: _merge_value(base.get(key), item) for key, item in value.items()}}
+def _merge_fields(base: Tree, value: Tree, model: type[ConfigModel] | None, registries: Registries) -> dict[str, Any]:
+    """Two mappings into one. model: whose fields the keys are, where that is known."""
+    fields = model.model_fields if model else {}
+    merged = dict(base)
+    for key, item in value.items():
+        merged[key] = _merge_value(base.get(key), item, place_of(fields.get(key)), registries)
+    return merged
 
 
-def _merge_choice(base: Any, value: Any, registry: Registry[Any, Any], implied: tuple[str, str] | None) -> Any:
-    value = as_choice(value)
+def _merge_value(base: Any, value: Any, place: Place, registries: Registries) -> Any:
+    if isinstance(base, list | tuple) and _numbers(value, len(base)):
+        return [_merge_item(index, item, value, place.item or Place(), registries) for index, item in enumerate(base)]
+    if place.kind:
+        return _merge_choice(as_choice(base), as_choice(value), place.kind, registries)
+    if isinstance(base, Mapping) and isinstance(value, Mapping):
+        return _merge_fields(base, value, place.section, registries)
+    return value
+
+
+def _merge_item(index: int, item: Any, changes: Tree, place: Place, registries: Registries) -> Any:
+    return _merge_value(item, changes[str(index)], place, registries) if str(index) in changes else item
+
+
+def _numbers(value: Any, count: int) -> bool:
+    """Whether all keys of a mapping are positions in a list of that many items."""
+    return isinstance(value, Mapping) and bool(value) and set(value) <= set(map(str, range(count)))
+
+
+def _merge_choice(base: Any, value: Any, kind: str, registries: Registries) -> Any:
     if not isinstance(value, Mapping):
         return value
     base = base if isinstance(base, Mapping) else {}
     before = base.get("name")
-    if implied and _implies(value, before, registry, *implied):
-        value = {**value, "name": implied[1]}
-    return _merge_value(base, value) if value.get("name", before) == before else dict(value)
+    if kind in _IMPLIED and _implies(value, before, registries[kind], *_IMPLIED[kind]):
+        value = {**value, "name": _IMPLIED[kind][1]}
+    if value.get("name", before) != before:
+        return dict(value)
+    chosen = {entry.name: entry.config_type for entry in registries[kind]}
+    return _merge_fields(base, value, chosen.get(before), registries)
 
 
 def _implies(value: Tree, before: Any, registry: Registry[Any, Any], option: str, plugin: str) -> bool:

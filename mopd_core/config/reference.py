@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 
-from mopd_core.config.compose import PLUGIN_SECTIONS, RunConfig, choice_type, compose
+from mopd_core.config.choice_types import ChoiceTypes
+from mopd_core.config.compose import PLUGIN_SECTIONS, RunConfig, compose
 from mopd_core.config.describe import Option, options_of
 from mopd_core.registry import ENTRY_POINT_GROUP, Registries, load_plugins
 
@@ -41,22 +42,25 @@ def reference(registries: Registries) -> str:
 def _lines(registries: Registries, composed: type[RunConfig]) -> Iterator[str]:
     yield _HEAD
     plugins = {section.field: section for section in PLUGIN_SECTIONS}
+    types = ChoiceTypes(registries)
     options = options_of(composed)
     for field, info in composed.model_fields.items():
         yield f"## `{field}`\n\n{info.description}\n"
         if field in plugins:
-            yield from _plugin_lines(registries, plugins[field].kind, plugins[field].default, f"{field}.")
+            yield from _plugin_lines(registries, types, plugins[field].kind, plugins[field].default, f"{field}.")
         else:
             yield from _table([option for option in options if option.path.split(".")[0] == field])
         if field == "tracking":
-            yield from _plugin_lines(registries, "trackers")
+            yield from _plugin_lines(registries, types, "trackers")
 
 
-def _plugin_lines(registries: Registries, kind: str, default: str = "", prefix: str = "") -> Iterator[str]:
+def _plugin_lines(
+    registries: Registries, types: ChoiceTypes, kind: str, default: str = "", prefix: str = ""
+) -> Iterator[str]:
     for entry in registries[kind]:
         mark = " (default)" if entry.name == default else ""
         yield f"### {kind[:-1]} `{entry.name}`{mark}\n\n{entry.help}\n"
-        yield from _table(options_of(choice_type(entry)), prefix)
+        yield from _table(options_of(types.of(entry)), prefix)
 
 
 def _table(options: list[Option], prefix: str = "") -> Iterator[str]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mopd_core.config.base import PluginChoice
-from mopd_core.config.compose import PLUGIN_SECTIONS, RunConfig
+from mopd_core.config.choices import choices_in
+from mopd_core.config.compose import RunConfig
 from mopd_core.config.load import load_config
 from mopd_core.errors import CheckpointError
 from mopd_core.registry import Registries
@@ -81,17 +81,23 @@ def _may_change(config: RunConfig) -> Iterator[str]:
     yield from MAY_CHANGE
     if config.training.schedule == "constant":
         yield "training.steps"
-    for section in PLUGIN_SECTIONS:
-        choice: PluginChoice = getattr(config, section.field)
-        yield from (f"{section.field}.{name}" for name in sorted(choice.result_neutral))
+    for path, choice in choices_in(config):
+        yield from (f"{path}.{name}" for name in sorted(choice.result_neutral))
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys((*old, *new)):
             yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), f"{path}.{key}" if path else key)
+    elif _are_sections(old) and _are_sections(new) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(one, other, f"{path}.{index}")
     elif old != new:
         yield path, old, new
+
+
+def _are_sections(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
 
 
 def _text(value: Any) -> str:

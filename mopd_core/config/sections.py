@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mopd_core.config.base import ConfigModel, PluginChoice
+from mopd_core.config.choices import ChoiceOf
 
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
 
@@ -67,6 +68,10 @@ class RolloutConfig(ConfigModel):
 
     overlong_prompts: Literal["error", "drop"] = "error"
     """What to do with prompts longer than that: stop before the run starts, or leave them out and say how many."""
+
+    verify_timeout_s: float = Field(default=600.0, gt=0)
+    """Longest that a verifier may take for one response, in seconds of wall time, in training and evaluation; what it
+    has not judged by then is *unknown*. A verifier's own limits are shorter, and see to it that this is never met."""
 
     sampling: TrainingSamplingConfig = TrainingSamplingConfig()
     """How rollouts are drawn."""
@@ -144,7 +149,7 @@ class EvaluationConfig(ConfigModel):
 class TrackingConfig(ConfigModel):
     """What is kept of a run beside its metrics and checkpoints."""
 
-    trackers: tuple[PluginChoice, ...] = ()
+    trackers: tuple[Annotated[PluginChoice, ChoiceOf("trackers")], ...] = ()
     """Where the metrics are mirrored: names of trackers, or mappings with a name and options."""
 
     rollouts_every: int = Field(default=1, ge=0)

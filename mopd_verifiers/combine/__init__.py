@@ -1,0 +1,1 @@
+"""The verifier `combine`: several verifiers that judge as one."""

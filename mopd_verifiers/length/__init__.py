@@ -1,0 +1,1 @@
+"""The verifier `length`: a reward that falls with the length of the response."""

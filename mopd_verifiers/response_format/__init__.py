@@ -1,0 +1,1 @@
+"""The verifier `format`: the form of a response, whatever it says."""
