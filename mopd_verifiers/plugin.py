@@ -6,10 +6,22 @@ from mopd_core.contexts import RunContext
 from mopd_core.hookspecs import hookimpl
 from mopd_core.interfaces import Verifier
 from mopd_core.registry import Registry, lazy
+from mopd_verifiers.choice.config import ChoiceConfig
+from mopd_verifiers.code.config import CodeConfig
+from mopd_verifiers.combine.config import CombineConfig
+from mopd_verifiers.length.config import LengthConfig
 from mopd_verifiers.math.config import MathConfig
+from mopd_verifiers.response_format.config import FormatConfig
+from mopd_verifiers.tool_use.config import ToolUseConfig
 
 
 @hookimpl
 def mopd_register_verifiers(registry: Registry[Verifier, RunContext]) -> None:
     """What judges responses."""
+    registry.add("code", CodeConfig, lazy("mopd_verifiers.code.verifier:build"))
     registry.add("math", MathConfig, lazy("mopd_verifiers.math.verifier:build"))
+    registry.add("combine", CombineConfig, lazy("mopd_verifiers.combine.verifier:build"))
+    registry.add("format", FormatConfig, lazy("mopd_verifiers.response_format.verifier:build"))
+    registry.add("length", LengthConfig, lazy("mopd_verifiers.length.verifier:build"))
+    registry.add("choice", ChoiceConfig, lazy("mopd_verifiers.choice.verifier:build"))
+    registry.add("tool-use", ToolUseConfig, lazy("mopd_verifiers.tool_use.verifier:build"))

@@ -52,6 +52,7 @@ class _Marked(NamedTuple):
     line: str
     marker: str
     lead: str
+    start: int
 
 
 def without_emphasis(text: str) -> str:
@@ -61,20 +62,35 @@ def without_emphasis(text: str) -> str:
     return text
 
 
-def marked_line(text: str, max_chars: int) -> str:
-    """The line, of at most `max_chars` characters, that begins with the final answer; empty where no marker counts."""
-    named = remarked = ""
+class MarkedLine(NamedTuple):
+    """The line that begins with the final answer, empty where no marker counts; then it stands before `start`."""
+
+    line: str
+    start: int | None = None
+
+
+def marked_line(text: str, max_chars: int) -> MarkedLine:
+    """The line, of at most `max_chars` characters, that a marker says holds the answer.
+
+    A remark alone ("x = 5. The answer is correct.") is about what was said before it, if there was anything formal.
+    """
+    named = ""
+    remarked: _Marked | None = None
     for marked in _last_first(text, max_chars):
         weight = _weigh(marked)
         if weight in ("states", "names") and marked.marker.startswith("#"):
-            return marked.line
+            return MarkedLine(marked.line)
         if weight == "states":
-            return named or marked.line
+            return MarkedLine(named or marked.line)
         if weight == "names":
             named = named or marked.line
         if weight == "remarks":
-            remarked = remarked or marked.line
-    return named or remarked
+            remarked = remarked or marked
+    if named or remarked is None:
+        return MarkedLine(named)
+    if _FORMAL.search(text, max(0, remarked.start - max_chars), remarked.start):
+        return MarkedLine("", remarked.start)
+    return MarkedLine(remarked.line)
 
 
 def _last_first(text: str, max_chars: int) -> Iterator[_Marked]:
@@ -82,7 +98,7 @@ def _last_first(text: str, max_chars: int) -> Iterator[_Marked]:
         rest = text[match.end() : match.end() + max_chars].lstrip(_LEADING)
         if rest:
             lead = text[max(0, match.start() - _MAX_LEAD_CHARS) : match.start()]
-            yield _Marked(rest.split("\n", 1)[0], match[0], lead)
+            yield _Marked(rest.split("\n", 1)[0], match[0], lead, match.start())
 
 
 def _weigh(marked: _Marked) -> _Weight:

@@ -1,32 +1,35 @@
 """The verifier `math`: judges final answers in worker processes, and words what they find.
 
-Reward 1 for a final answer that equals the gold, else 0. An answer that hangs, exhausts the worker's memory or brings
-it down has failed; *unknown* is left for what is not the response's doing. Feedback never holds the gold.
+Reward 1 for a final answer that equals a gold, else 0. An answer that hangs, exhausts the worker's memory or brings it
+down has failed, unless its gold does that on its own: that is a bad reference. *unknown* is left for what is not the
+response's doing. Feedback never holds the gold.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
-from decimal import Decimal
+from typing import TypeAlias
 
 from mopd_core.contexts import RunContext
-from mopd_core.errors import DataError, VerifierError
+from mopd_core.errors import VerifierError
 from mopd_core.types import Verdict, VerifyItem
 from mopd_verifiers.math.config import MathConfig
+from mopd_verifiers.math.reference import bad_reference, golds_of
 from mopd_verifiers.workers.pool import Crashed, Expired, Lost, Outcome, PoolClosedError, Reply, WorkerPool, WorkerSpec
 
 _MOST_WORKERS = 4
-_MAX_GOLD_SHOWN_CHARS = 200
 _WORDING = {
     "different": "The final answer was {answer}, which is not right.",
     "unreadable": "The final answer was {answer}, which cannot be read as mathematics.",
+    "unfinished": "The final answer was {answer}, which is not worked out.",
     "none": "No final answer was found; it belongs in \\boxed{}.",
     "memory": "The final answer was {answer}, which takes too much memory to evaluate.",
 }
 _TOO_SLOW = "The final answer takes too long to evaluate."
 _TOO_DEEP = "The final answer cannot be evaluated."
+
+_Job: TypeAlias = tuple[str | None, tuple[str, ...]]
 
 
 class MathVerifier:
@@ -38,21 +41,31 @@ class MathVerifier:
         self._pool = WorkerPool(WorkerSpec("mopd_verifiers.math.worker", config.memory_mb), workers)
 
     def verify(self, items: Sequence[VerifyItem]) -> list[Verdict]:
-        """One verdict an item, in order. Raises `DataError` for a reference that is no number or expression."""
-        jobs = [(item.response, gold_text(item)) for item in items]
-        try:
-            outcomes = self._pool.run(jobs, self._timeout_s)
-        except PoolClosedError as error:
-            raise VerifierError("this math verifier was closed; build a new one") from error
+        """One verdict an item, in order. Raises `DataError` for a reference that no response can be judged against."""
+        outcomes = self._run([(item.response, golds_of(item)) for item in items])
+        self.check([item for item, outcome in zip(items, outcomes, strict=True) if _may_be_the_golds(outcome)])
         return [_verdict(item, outcome) for item, outcome in zip(items, outcomes, strict=True)]
 
     def check(self, items: Sequence[VerifyItem]) -> None:
-        """Parse the references. Raises `DataError` for the first that is no number or expression."""
-        self.verify(items)
+        """Read and try out the references. Raises `DataError` for the first that cannot be used."""
+        users: dict[tuple[str, ...], VerifyItem] = {}
+        for item in items:
+            users.setdefault(golds_of(item), item)
+        for item, outcome in zip(users.values(), self._run([(None, golds) for golds in users]), strict=True):
+            if isinstance(outcome, Expired | Crashed):
+                raise bad_reference(item, f"takes more than {self._timeout_s:g} s or the whole stack to evaluate")
+            if isinstance(outcome, Reply) and outcome.value[0] == "bad gold":
+                raise bad_reference(item)
 
     def close(self) -> None:
         """End the workers. Calling it twice is fine."""
         self._pool.close()
+
+    def _run(self, jobs: Sequence[_Job]) -> list[Outcome]:
+        try:
+            return self._pool.run(jobs, self._timeout_s)
+        except PoolClosedError as error:
+            raise VerifierError("this math verifier was closed; build a new one") from error
 
 
 def build(config: MathConfig, context: RunContext) -> MathVerifier:
@@ -60,23 +73,9 @@ def build(config: MathConfig, context: RunContext) -> MathVerifier:
     return MathVerifier(config)
 
 
-def gold_text(item: VerifyItem) -> str:
-    """The reference as text: a number without an exponent, a string as it is."""
-    gold = item.reference
-    if isinstance(gold, str):
-        return gold
-    if isinstance(gold, int | float) and not isinstance(gold, bool) and math.isfinite(gold):
-        return format(Decimal(repr(gold)), "f")
-    raise _bad_gold(item)
-
-
-def _bad_gold(item: VerifyItem) -> DataError:
-    shown = repr(item.reference)[:_MAX_GOLD_SHOWN_CHARS]
-    return DataError(
-        f"prompt {item.prompt_id!r}: the verifier `math` cannot read its reference {shown}; "
-        "it has to be a number, or one mathematical expression as text (LaTeX or plain). "
-        "Repair the row or its column mapping"
-    )
+def _may_be_the_golds(outcome: Outcome) -> bool:
+    """Whether the gold may be to blame: it hangs, crashes or fills the memory together with this response."""
+    return isinstance(outcome, Expired | Crashed) or (isinstance(outcome, Reply) and outcome.value[0] == "memory")
 
 
 def _verdict(item: VerifyItem, outcome: Outcome) -> Verdict:
@@ -84,7 +83,7 @@ def _verdict(item: VerifyItem, outcome: Outcome) -> Verdict:
         case Reply(value=["equal", _]):
             return Verdict(1.0, "passed")
         case Reply(value=["bad gold", _]):
-            raise _bad_gold(item)
+            raise bad_reference(item)
         case Reply(value=[finding, answer]):
             return Verdict(0.0, "failed", _WORDING[finding].replace("{answer}", answer))
         case Expired():

@@ -34,31 +34,88 @@ def gsm8k():
         yield worked, gold.strip()
 
 
-def changed(gold: str) -> str:
-    return f"{int(gold.replace(',', '')) + 1:,}"
-
-
+# What people and models write around a number; {n} is the number, {s} the same with thousands separators.
 FORMS = {
-    "marked": "{worked}#### {answer}",
-    "boxed": "{worked}So the answer is $\\boxed{{{answer}}}$.",
-    "prose": "{worked}\nThe final answer is {answer}.",
+    "gsm8k": "{worked}#### {s}",
+    "boxed": "{worked}So the answer is $\\boxed{{{n}}}$.",
+    "prose": "{worked}\nThe final answer is {s}.",
+}
+MORE_FORMS = {
+    "plain": "{n}",
+    "bold": "{worked}\n**Answer:** **{s}**",
+    "last expression": "so we get $x = {n}$",
+    "latex separators": "\\[ \\boxed{{{latex}}} \\]",
+    "decimal": "\\boxed{{{n}.00}}",
+    "fraction": "\\boxed{{\\dfrac{{{double}}}{{2}}}}",
+    "named": "Hence $n = \\boxed{{{n}}}$, as claimed. The answer is correct.",
+    "named inside": "$\\boxed{{x = {n}}}$",
+    "unit": "\\boxed{{{n} \\text{{ meters}}}}",
+    "dollars": "The answer is \\${s}.",
+    "text": "\\boxed{{\\text{{{s}}}}}",
+    "with a remark": "The answer is {n}. I hope the answer is clear.",
+    "thought": "<think>\\boxed{{{wrong}}}</think>Answer: ${n}$",
+    "revised": "\\boxed{{{wrong}}} is not it; rather \\boxed{{{n}}}",
+}
+HEDGES = {
+    "two boxes": "$\\boxed{{{n}}}$ or $\\boxed{{{wrong}}}$",
+    "a list": "\\boxed{{{n}, {wrong}}}",
+    "a set": "\\boxed{{\\{{{wrong}, {n}\\}}}}",
+    "in words": "The answer is {n} or {wrong}.",
+    "plus or minus": "\\boxed{{{n} \\pm 1}}",
+    "a sum": "\\boxed{{{n} + 0}}",
 }
 
 
+def written(form: str, number: int, worked: str = "") -> str:
+    separated = f"{number:,}"
+    return form.format(
+        worked=worked,
+        n=number,
+        s=separated,
+        latex=separated.replace(",", "{,}"),
+        double=2 * number,
+        wrong=number + 1,
+    )
+
+
+def statuses(verifier, items) -> set[str]:
+    return {verdict.status for verdict in verifier.verify(items)}
+
+
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
-def test_gsm8k(math, form, right):
+@pytest.mark.parametrize(("shift", "status"), [(0, "passed"), (1, "failed")], ids=["right", "wrong"])
+def test_gsm8k(math, form, shift, status):
+    rows = [(worked, gold, int(gold.replace(",", ""))) for worked, gold in gsm8k()]
+    assert len(rows) == 1319
+    assert statuses(math, [VerifyItem(written(FORMS[form], n + shift, worked), gold) for worked, gold, n in rows]) == {
+        status
+    }
+
+
+@pytest.mark.parametrize(("shift", "status"), [(0, "passed"), (1, "failed")], ids=["right", "wrong"])
+def test_gsm8k_in_more_forms_one_a_row(math, shift, status):
+    forms = list(MORE_FORMS.values())
     items = [
-        VerifyItem(FORMS[form].format(worked=worked, answer=gold if right else changed(gold)), gold)
-        for worked, gold in gsm8k()
+        VerifyItem(written(forms[row % len(forms)], int(gold.replace(",", "")) + shift, worked), gold)
+        for row, (worked, gold) in enumerate(gsm8k())
     ]
-    verdicts = math.verify(items)
-    assert len(verdicts) == 1319
-    assert {verdict.status for verdict in verdicts} == {"passed" if right else "failed"}
+    assert statuses(math, items) == {status}
 
 
 @pytest.mark.parametrize(("name", "count"), [("aime24", 30), ("amc23", 40)])
-def test_competition_golds_pass_against_themselves(math, name, count):
+def test_competitions_in_every_form(math, name, count):
     golds = [row["answer"] for row in rows(name)]
-    verdicts = math.verify([VerifyItem(f"\\boxed{{{gold}}}", gold) for gold in golds])
-    assert [verdict.status for verdict in verdicts] == ["passed"] * count
+    assert len(golds) == count
+    forms = [*FORMS.values(), *MORE_FORMS.values()]
+    right = [VerifyItem(written(form, int(float(gold))), gold) for gold in golds for form in forms]
+    wrong = [VerifyItem(written(form, int(float(gold)) + 1), gold) for gold in golds for form in forms]
+    assert statuses(math, [VerifyItem(f"\\boxed{{{gold}}}", gold) for gold in golds]) == {"passed"}
+    assert statuses(math, right) == {"passed"}
+    assert statuses(math, wrong) == {"failed"}
+
+
+@pytest.mark.parametrize("name", ["aime24", "amc23"])
+def test_naming_more_than_the_answer_fails(math, name):
+    golds = [row["answer"] for row in rows(name)]
+    items = [VerifyItem(written(hedge, int(float(gold))), gold) for gold in golds for hedge in HEDGES.values()]
+    assert statuses(math, items) == {"failed"}
