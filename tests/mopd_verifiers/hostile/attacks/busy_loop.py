@@ -1,0 +1,4 @@
+# Never end, at full speed.
+# kind: stdin
+while True:
+    pass

@@ -1,0 +1,4 @@
+# No program at all where nothing is expected.
+# kind: stdin
+# expected:
+def broken(:

@@ -1,0 +1,4 @@
+# Write for ever.
+# kind: stdin
+while True:
+    print("x" * 65536)

@@ -1,0 +1,5 @@
+# Never end, quietly.
+# kind: stdin
+import time
+
+time.sleep(1000)

@@ -1,0 +1,5 @@
+# Success without an answer.
+# kind: stdin
+import sys
+
+sys.exit(0)

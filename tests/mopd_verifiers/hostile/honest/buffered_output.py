@@ -1,0 +1,4 @@
+# output: done
+import sys
+
+sys.stdout.write("done")

@@ -1,0 +1,5 @@
+# output: first last
+import atexit
+
+atexit.register(print, "last")
+print("first", end=" ")

@@ -1,0 +1,5 @@
+# output: early
+import sys
+
+print("early")
+sys.exit()

@@ -1,0 +1,7 @@
+# output: main
+def main():
+    print("main")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+# output: 100
+block = bytearray(100 << 20)
+print(len(block) >> 20)

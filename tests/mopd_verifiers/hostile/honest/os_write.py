@@ -1,0 +1,4 @@
+# output: raw
+import os
+
+os.write(1, b"raw\n")

@@ -1,0 +1,3 @@
+# input: naïve ☃ 数
+# output: 数 ☃ naïve
+print(*reversed(input().split()))
