@@ -108,7 +108,7 @@ def _namespaces(folder: Path) -> str:
         namespaces.enter()
         if _is_allowed(lambda: socket.create_connection(address, timeout=1.0).close()):
             return "this machine's network can be reached"
-    namespaces.mount_memory(str(folder))
+    namespaces.mount_memory(str(folder), most_mb=1, most_files=10)
     return "" if _in_child(lambda: str(os.getpid())) == "1" else "other processes can be seen"
 
 

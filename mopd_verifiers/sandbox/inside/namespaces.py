@@ -13,7 +13,6 @@ from mopd_verifiers.sandbox.inside import kernel
 _NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 _RECURSIVE, _PRIVATE = 0x4000, 0x40000
 _NO_SETUID, _NO_DEVICES = 2, 4
-_SIZE_MB, _FILES = 64, 4096
 _ALL_BUT_USER = _NEWNS | _NEWIPC | _NEWPID | _NEWNET
 
 
@@ -29,9 +28,10 @@ def enter() -> None:
     kernel.mount("none", "/", "", _RECURSIVE | _PRIVATE)
 
 
-def mount_memory(folder: str) -> None:
+def mount_memory(folder: str, most_mb: int, most_files: int) -> None:
     """Put a small file system in memory over the folder, seen from these namespaces alone. Raises `OSError`."""
-    kernel.mount("tmpfs", folder, "tmpfs", _NO_SETUID | _NO_DEVICES, f"size={_SIZE_MB}m,nr_inodes={_FILES},mode=0700")
+    options = f"size={most_mb}m,nr_inodes={most_files},mode=0700"
+    kernel.mount("tmpfs", folder, "tmpfs", _NO_SETUID | _NO_DEVICES, options)
 
 
 def _enter_as_user() -> None:

@@ -6,6 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+MOST_FILES, MOST_MB = 4096, 64
+"""What a program's folder may hold."""
+
+_BLOCK = 512
+
 
 def fill(folder: Path, files: Mapping[str, bytes], owner: int) -> None:
     """Write the files, by relative path. Everything belongs to user `owner`."""
@@ -16,6 +21,28 @@ def fill(folder: Path, files: Mapping[str, bytes], owner: int) -> None:
             os.chown(folder / parent, owner, owner)
         path.write_bytes(content)
         os.chown(path, owner, owner)
+
+
+def is_too_full(folder: Path) -> bool:
+    """Whether there is more in the folder than a program may leave there; or something that cannot be looked at.
+
+    For folders that no file system of their own bounds. Changes nothing, since the program may be at work there.
+    """
+    pending, files, size = [str(folder)], 0, 0
+    try:
+        while pending:
+            for entry in os.scandir(pending.pop()):
+                files += 1
+                size += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                if files > MOST_FILES or size > MOST_MB << 20:
+                    return True
+    except (FileNotFoundError, NotADirectoryError):  # it is being changed; there is a next time
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def empty(folder: Path) -> None:

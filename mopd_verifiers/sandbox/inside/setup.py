@@ -48,6 +48,7 @@ class Setup:
     ruleset: int | None
     filter: bytes | None
     scratch: str
+    watches_scratch: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from mopd_verifiers.sandbox.inside import (
 from mopd_verifiers.sandbox.inside.setup import Descriptors, Kind, Setup, Task
 
 _PACKET, _DESCRIPTORS, _WORDS = 1 << 18, 6, 4096
+_LOOK_EVERY_MS = 100
 
 
 def serve(control: socket.socket, kind: Kind, is_contained: bool, number: int) -> None:
@@ -62,8 +63,9 @@ def _prepare(kind: Kind, is_contained: bool, number: int) -> tuple[Setup, dict[s
     seen = [Path(entry) for entry in library if Path(entry).exists()]
     seen += [path for name in packages for path in paths.package_paths(name) if path.exists()]
     uid, counted_as, why = _user(number, seen) if "uid" in kind.layers else (None, None, "")
-    if kind.scratch and "namespaces" in kind.layers:
-        namespaces.mount_memory(kind.scratch)
+    is_bounded = bool(kind.scratch) and "namespaces" in kind.layers
+    if is_bounded:
+        namespaces.mount_memory(kind.scratch, scratch.MOST_MB, scratch.MOST_FILES)
     if kind.scratch and uid is not None:
         os.chown(kind.scratch, uid, uid)
     setup = Setup(
@@ -74,6 +76,7 @@ def _prepare(kind: Kind, is_contained: bool, number: int) -> tuple[Setup, dict[s
         ruleset=landlock.build(paths.rules(library, packages, kind.scratch)) if "landlock" in kind.layers else None,
         filter=seccomp.build(bool(kind.scratch)) if "seccomp" in kind.layers else None,
         scratch=kind.scratch,
+        watches_scratch=bool(kind.scratch) and not is_bounded,
     )
     identity.forgo_privileges()
     os.environ.clear()
@@ -103,7 +106,7 @@ def _run(control: socket.socket, task: Task, given: Descriptors, setup: Setup) -
             os._exit(code)
     for descriptor in (*given.all(), status):
         os.close(descriptor)
-    _await_end(control, pid)
+    was_too_full = _await_end(control, pid, Path(setup.scratch) if setup.watches_scratch else None)
     _, ended, usage = os.wait4(pid, 0)
     said = os.read(words, _WORDS)
     os.close(words)
@@ -111,7 +114,7 @@ def _run(control: socket.socket, task: Task, given: Descriptors, setup: Setup) -
         orphans.end_all()
     _send(
         control,
-        ended=ended,
+        ended=int(signal.SIGXFSZ) if was_too_full else ended,
         armed=said == child.ARMED,
         words=said.decode(errors="replace"),
         cpu_s=usage.ru_utime + usage.ru_stime,
@@ -122,20 +125,26 @@ def _run(control: socket.socket, task: Task, given: Descriptors, setup: Setup) -
         _send(control, emptied=True)
 
 
-def _await_end(control: socket.socket, pid: int) -> None:
-    """Until the child has ended; it is not reaped here, so its number is not another's."""
+def _await_end(control: socket.socket, pid: int, folder: Path | None) -> bool:
+    """Until the child has ended; it is not reaped here, so its number is not another's.
+
+    It is killed when told so, when the caller is gone, and when it fills the folder to watch: True is returned then.
+    """
     child_fd = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(child_fd, select.POLLIN)
     poll.register(control, select.POLLIN)
-    while child_fd not in (ready := {descriptor for descriptor, _ in poll.poll()}):
-        if ready:
-            received = _receive(control)
+    is_too_full = False
+    while child_fd not in (ready := {descriptor for descriptor, _ in poll.poll(_LOOK_EVERY_MS if folder else None)}):
+        received = _receive(control) if ready else ({}, [])
+        is_too_full = is_too_full or (folder is not None and scratch.is_too_full(folder))
+        if ready or is_too_full:
             os.kill(pid, signal.SIGKILL)
-            if received is None:
-                os.waitpid(pid, 0)
-                os._exit(0)
+        if received is None:
+            os.waitpid(pid, 0)
+            os._exit(0)
     os.close(child_fd)
+    return is_too_full
 
 
 def _receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:

@@ -6,8 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mopd_verifiers.sandbox.api import Interpreter, Limits, Result
+import pytest
+
+from mopd_verifiers.sandbox import probe
+from mopd_verifiers.sandbox.api import Interpreter, Limits, Program, Result, Sandbox, SandboxConfig
 from mopd_verifiers.sandbox.inside import scratch
+from mopd_verifiers.sandbox.inside.setup import LAYERS
 
 SCRATCH = Interpreter(scratch=True)
 
@@ -55,6 +59,34 @@ def test_without_it_there_is_none(run: Callable[..., Result]) -> None:
 def test_a_file_has_a_biggest_size(run: Callable[..., Result]) -> None:
     result = run("f = open('x', 'wb'); f.write(bytes(2 << 20)); f.flush()", Limits(), interpreter=SCRATCH)
     assert b"File too large" in result.stderr
+
+
+FILL = """
+for i in range({files}):
+    with open(f'f{{i}}', 'wb') as file: file.write(bytes({size}))
+import time; time.sleep({pause})
+print('done')
+"""
+
+
+@pytest.mark.parametrize(("files", "size"), [(100, 1 << 20), (4200, 1)])
+def test_the_folder_has_a_biggest_size(run: Callable[..., Result], files: int, size: int) -> None:
+    result = run(FILL.format(files=files, size=size, pause=0), interpreter=SCRATCH)
+    assert result.status == "error"
+    assert b"No space left on device" in result.stderr
+
+
+@pytest.mark.parametrize(("files", "size"), [(100, 1 << 20), (4200, 1)])
+def test_it_has_one_without_namespaces_too(files: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_findings", lambda bubblewrap: {**dict.fromkeys(LAYERS, ""), "namespaces": "no"})
+    sandbox = Sandbox(SandboxConfig(), workers=1)
+    try:
+        filled = sandbox.run(Program(FILL.format(files=files, size=size, pause=5), interpreter=SCRATCH), Limits())
+        assert (filled.status, filled.signal) == ("crashed", "SIGXFSZ"), filled
+        after = sandbox.run(Program("import os; print(os.listdir('.'))", interpreter=SCRATCH), Limits())
+        assert after.stdout == b"[]\n"
+    finally:
+        sandbox.close()
 
 
 def test_emptying_follows_no_link_and_knows_no_depth(tmp_path: Path) -> None:
