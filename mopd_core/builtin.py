@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from mopd_core.bundled.source import BundledConfig
 from mopd_core.contexts import ModelContext, RunContext
+from mopd_core.data.adapters import humaneval, livecodebench, tooluse
+from mopd_core.data.adapters.competitions import AimeConfig, AmcConfig
+from mopd_core.data.adapters.gsm8k import Gsm8kConfig
+from mopd_core.data.adapters.sciknoweval import SciKnowEvalConfig
 from mopd_core.data.table_config import TableConfig
 from mopd_core.divergences import config as divergences
 from mopd_core.divergences import factories
@@ -79,6 +83,13 @@ def mopd_register_trackers(registry: Registry[Tracker, RunContext]) -> None:
 
 @hookimpl
 def mopd_register_datasets(registry: Registry[PromptSource, RunContext]) -> None:
-    """Tables of rows, and the bundled tasks."""
+    """Tables of rows, published data sets over them, and the bundled tasks."""
     registry.add("bundled", BundledConfig, lazy("mopd_core.bundled.source:build"))
     registry.add("table", TableConfig, lazy("mopd_core.data.table:build"))
+    registry.add("gsm8k", Gsm8kConfig, lazy("mopd_core.data.table:build"))
+    registry.add("aime", AimeConfig, lazy("mopd_core.data.table:build"))
+    registry.add("amc", AmcConfig, lazy("mopd_core.data.table:build"))
+    registry.add("sciknoweval", SciKnowEvalConfig, lazy("mopd_core.data.table:build"))
+    registry.add("tooluse", tooluse.ToolUseConfig, tooluse.build)
+    registry.add("humaneval", humaneval.HumanEvalConfig, humaneval.build)
+    registry.add("livecodebench", livecodebench.LiveCodeBenchConfig, livecodebench.build)

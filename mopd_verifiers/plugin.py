@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mopd_core.contexts import RunContext
+from mopd_core.findings import Finding
 from mopd_core.hookspecs import hookimpl
 from mopd_core.interfaces import Verifier
 from mopd_core.registry import Registry, lazy
@@ -25,3 +26,15 @@ def mopd_register_verifiers(registry: Registry[Verifier, RunContext]) -> None:
     registry.add("length", LengthConfig, lazy("mopd_verifiers.length.verifier:build"))
     registry.add("choice", ChoiceConfig, lazy("mopd_verifiers.choice.verifier:build"))
     registry.add("tool-use", ToolUseConfig, lazy("mopd_verifiers.tool_use.verifier:build"))
+
+
+@hookimpl
+def mopd_examine() -> list[Finding]:
+    """The layers of the sandbox, each tried. Verifiers that run programs need those of the default."""
+    from mopd_verifiers.sandbox.config import DEFAULT_LAYERS
+    from mopd_verifiers.sandbox.probe import examine
+
+    return [
+        Finding(f"sandbox: {layer}", "ok" if holds else "problem" if layer in DEFAULT_LAYERS else "note", detail)
+        for layer, holds, detail in examine()
+    ]

@@ -49,7 +49,7 @@ def read_hub(name: str, subset: str | None, split: str, label: str, wanted: Sequ
                 f"{name!r} is no file here, Hugging Face cannot be reached, and its cache holds no data set "
                 "of that name. Check the path, or load the data set once with a network"
             ) from error
-        except (OSError, ValueError, DatasetsError) as error:
+        except (OSError, ValueError, RuntimeError, DatasetsError) as error:
             raise DataError(
                 f"data set {name!r}, subset {subset}, split {split}, cannot be loaded: {_one_line(error)}"
             ) from error

@@ -1,17 +1,20 @@
 """The data set `table`: rows of files or of a Hugging Face data set as prompts, with some held out for evaluation.
 
-Reading is the business of `files`, one row to one prompt that of `prompts`. Another kind of source is another plugin.
+Reading is the business of `files`, one row to one prompt that of `prompts`. A published data set is a few lines over
+this in `adapters`; another kind of source is another plugin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from mopd_core.contexts import RunContext
+from mopd_core.data.cells import Cells
 from mopd_core.data.files import local_files, read_tables
-from mopd_core.data.prompts import to_prompt
-from mopd_core.data.rows import Table
+from mopd_core.data.prompts import PLAIN, Adapter, to_prompt
+from mopd_core.data.rows import Row, Table
 from mopd_core.data.table_config import DEFAULT_HELD_OUT_SHARE, TableConfig
 from mopd_core.errors import ConfigError, DataError
 from mopd_core.registry import did_you_mean
@@ -20,7 +23,7 @@ from mopd_core.types import Prompt
 
 
 def build(config: TableConfig, context: RunContext) -> TableSource:
-    """The factory registered as data set `table`."""
+    """The factory registered as data set `table`, and as those whose columns alone tell them from it."""
     return TableSource(config)
 
 
@@ -34,9 +37,10 @@ class TablePrompts:
 
 @dataclass(frozen=True, slots=True)
 class TableSource:
-    """Reads, maps and checks what its config names."""
+    """Reads, maps and checks what its config names, rows the way that its adapter says."""
 
     config: TableConfig
+    adapter: Adapter = PLAIN
 
     def load(self) -> TablePrompts:
         """Equal configs and files give equal prompts. Raises `DataError` naming the file and the row."""
@@ -53,10 +57,24 @@ class TableSource:
     def _read(self, path: str, split: str, limit: int | None, prefix: str = "") -> list[_Placed]:
         config = self.config
         wanted = list(config.columns.used().values())
-        tables = read_tables(path, subset=config.subset, split=split, wanted=wanted, limit=limit, prefix=prefix)
+        most = limit if self.adapter.keeps is None else None
+        tables = read_tables(path, subset=config.subset, split=split, wanted=wanted, limit=most, prefix=prefix)
         for table in tables:
             _check_columns(table, config)
-        return [_Placed(row.where, to_prompt(row, config)) for table in tables for row in table.rows]
+        rows = self._kept([row for table in tables for row in table.rows], path)[:limit]
+        return [_Placed(row.where, to_prompt(row, config, self.adapter)) for row in rows]
+
+    def _kept(self, rows: list[Row], path: str) -> list[Row]:
+        keeps = self.adapter.keeps
+        if keeps is None:
+            return rows
+        kept = [row for row in rows if keeps(Cells(row, self.config.columns))]
+        if not kept:
+            raise DataError(
+                f"{path!r} has {len(rows)} rows, and the options of the data set that choose among rows leave none; "
+                "allow more, or name another file"
+            )
+        return kept
 
     def _read_held_out(self) -> list[_Placed]:
         config = self.config
@@ -122,7 +140,8 @@ def _check_columns(table: Table, config: TableConfig) -> None:
     for field, name in config.columns.used().items():
         if name in table.columns:
             continue
-        off = "" if field == "prompt" else ", or to null for none"
+        may_be_off = type(None) in get_args(type(config.columns).model_fields[field].annotation)
+        off = ", or to null for none" if may_be_off else ""
         raise DataError(
             f"{table.where} has no column {name!r}; columns: {', '.join(table.columns)}."
             f"{did_you_mean(name, table.columns)} Set data.columns.{field} to one of them{off}"

@@ -91,3 +91,12 @@ def test_the_held_out_split_of_a_data_set(cache: Path) -> None:
 def test_a_file_name_is_never_looked_up(cache: Path) -> None:
     with pytest.raises(DataError, match=r"no file 'data/train\.jsonl'"):
         TableSource(config("data/train.jsonl")).load()
+
+
+def test_a_data_set_that_is_a_script_is_one_line(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError("Dataset scripts are no longer supported, but found name.py")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuses)
+    with pytest.raises(DataError, match=r"data set 'org/name', .* cannot be loaded: Dataset scripts are no longer"):
+        TableSource(config("org/name")).load()
