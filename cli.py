@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mopd_core.config.describe import Option
     from mopd_core.config.listing import PluginOptions
     from mopd_core.registry import Registries
-    from mopd_core.verification.verify_file import FileSummary
+    from mopd_core.verification.results import FileSummary, RowResult
 
 
 class Commands(TyperGroup):
@@ -174,10 +175,20 @@ def evaluate_model(
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="JSONL (or .jsonl.gz) with `response` and `reference` in every row.")],
-    verifier: Annotated[str, typer.Option(metavar="NAME", help="What judges the responses.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="JSONL (or .jsonl.gz) with `response` and `reference` in every row; - is stdin."
+        ),
+    ],
+    verifier: Annotated[
+        str, typer.Option(metavar="NAME", help="What judges the responses of rows that name no `verifier`.")
+    ],
     option: Annotated[
         list[str] | None, typer.Option("-o", "--option", metavar="PATH=VALUE", help="Such as verifier.timeout_s=5.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Rows judged at once. Default: one a CPU, four at most.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where verdicts go, as JSONL. Default: stdout.")
@@ -185,27 +196,34 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary, on stderr, as JSON.")] = False,
 ) -> None:
     """Judge the responses in a file: one verdict a row, in order."""
-    from mopd_core.boundary import plugin_boundary
-    from mopd_core.config.load import load_verifier
-    from mopd_core.contexts import RunContext
+    from mopd_core.errors import ConfigError
     from mopd_core.registry import installed
-    from mopd_core.verification.router import close_verifier
-    from mopd_core.verification.verify_file import FileSummary, verify_file
+    from mopd_core.verification.results import FileSummary
+    from mopd_core.verification.verify_file import verify_file
 
-    registries = installed()
-    choice = load_verifier(verifier, registries, option or ())
-    summary = FileSummary()
-    with _sink(out) as sink:
-        with plugin_boundary(f"verifier {verifier!r}"):
-            judge = registries["verifiers"].build(choice, RunContext(0, registries, None))
+    if out is not None and out.exists() and file.exists() and out.samefile(file):
+        raise ConfigError(f"--out {out} is the file that is read; name another one")
+    judged = verify_file(file, verifier, installed(), options=option or (), workers=workers)
+    with judged as verdicts, _sink(out) as sink:
+        summary = FileSummary()
+
+        def keep(result: RowResult) -> None:
+            sink.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+            summary.add(result)
+
         try:
-            with _progress() as on_progress:
-                for result in verify_file(file, verifier, judge, on_progress=on_progress):
-                    sink.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
-                    summary.add(result)
+            with _progress() as show:
+                for result in verdicts:
+                    keep(result)
+                    show(summary.rows, verdicts.fraction)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+            for result in verdicts.finished():
+                keep(result)
         finally:
-            close_verifier(judge)
             _print_verdicts(summary, as_json)
+    if summary.interrupted:
+        raise typer.Exit(130)
     if summary.counts["error"]:
         raise typer.Exit(1)
 
@@ -336,18 +354,21 @@ def _choices(
 
 @contextmanager
 def _sink(out: Path | None) -> Iterator[TextIO]:
-    if out is None:
-        yield sys.stdout
-    else:
-        with out.open("w", buffering=1, encoding="utf-8") as file:
+    """Where lines of JSON go; a lone surrogate in them is written as JSON escapes it."""
+    if out is not None:
+        with out.open("w", buffering=1, encoding="utf-8", errors="backslashreplace") as file:
             yield file
+        return
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    yield sys.stdout
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, float], None] | None]:
+def _progress() -> Iterator[Callable[[int, float | None], None]]:
     """A bar on stderr where that is a terminal; nothing elsewhere."""
     if not sys.stderr.isatty():
-        yield None
+        yield lambda rows, fraction: None
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -355,20 +376,27 @@ def _progress() -> Iterator[Callable[[int, float], None] | None]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("verify", total=1.0)
 
-        def show(rows: int, fraction: float) -> None:
+        def show(rows: int, fraction: float | None) -> None:
             progress.update(task, completed=fraction, description=f"{rows} rows")
 
         yield show
 
 
 def _print_verdicts(summary: FileSummary, as_json: bool) -> None:
-    values = {"rows": summary.rows, **summary.counts, "mean_reward": summary.mean_reward, "seconds": summary.seconds}
+    seconds = summary.seconds
+    rate = summary.rows / seconds
     if as_json:
-        typer.echo(json.dumps(values), err=True)
+        values = {"rows": summary.rows, **summary.counts, "mean_reward": summary.mean_reward, "seconds": seconds}
+        more = {"rows_per_s": rate, "caveats": summary.caveats, "interrupted": summary.interrupted}
+        typer.echo(json.dumps(values | more), err=True)
         return
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
     mean = "" if summary.mean_reward is None else f"; mean reward {summary.mean_reward:.3f}"
-    typer.echo(f"{summary.rows} rows: {counts or 'nothing to judge'}{mean}; {summary.seconds:.1f} s", err=True)
+    stopped = "; interrupted" if summary.interrupted else ""
+    line = f"{summary.rows} rows: {counts or 'nothing to judge'}{mean}; {seconds:.1f} s, {rate:.1f} rows/s{stopped}"
+    typer.echo(line, err=True)
+    for caveat, rows in summary.caveats.items():
+        typer.echo(f"caveat of {rows} rows: {caveat}", err=True)
 
 
 def _print_summary(summary: Mapping[str, Any], folder: Path) -> None:

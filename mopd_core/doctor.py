@@ -1,7 +1,7 @@
 """Is this machine ready? A list of findings, each `ok`, `note` (something optional is missing) or `problem`.
 
 Packages are judged by the ranges that the installed distribution declares. A new check is a function that yields
-findings, and its line in `examine`.
+findings, and its line in `examine`; what a plugin needs of the machine it says itself, with the hook `mopd_examine`.
 """
 
 from __future__ import annotations
@@ -10,26 +10,18 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
 
 from packaging.requirements import Requirement
 
+from mopd_core.boundary import plugin_boundary
+from mopd_core.errors import MopdError, PluginError
+from mopd_core.findings import Finding, FindingStatus
 from mopd_core.registry import KINDS, Registries
 
 GIB = 1024**3
 ENGINES = ("vllm", "sglang")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: what it is, how it stands, and what to know or do."""
-
-    name: str
-    status: Literal["ok", "note", "problem"]
-    detail: str
 
 
 def examine(registries: Registries, folder: Path) -> list[Finding]:
@@ -40,6 +32,7 @@ def examine(registries: Registries, folder: Path) -> list[Finding]:
         *_torch(),
         *_engines(),
         *_plugins(registries),
+        *_said_by_plugins(registries),
         *_machine(folder),
     ]
 
@@ -64,7 +57,7 @@ def _engines() -> Iterator[Finding]:
             yield _package(requirement, f"optional: pip install 'mopd[{engine}]'", "note")
 
 
-def _package(requirement: Requirement, remedy: str, otherwise: Literal["note", "problem"]) -> Finding:
+def _package(requirement: Requirement, remedy: str, otherwise: FindingStatus) -> Finding:
     try:
         found = version(requirement.name)
     except PackageNotFoundError:
@@ -94,6 +87,21 @@ def _plugins(registries: Registries) -> Iterator[Finding]:
         yield Finding(kind, "ok" if names or not required else "problem", ", ".join(names) or "none is installed")
     for error in registries.broken:
         yield Finding("plugin", "problem", str(error))
+
+
+def _said_by_plugins(registries: Registries) -> Iterator[Finding]:
+    """What plugins find themselves; one that cannot say so is a problem, and the others are still asked."""
+    for implementation in registries.manager.hook.mopd_examine.get_hookimpls():
+        source = registries.sources.get(implementation.plugin_name, implementation.plugin_name)
+        who = f"plugin {source}"
+        try:
+            with plugin_boundary(f"{who}: mopd_examine"):
+                found: object = implementation.function()
+                if not isinstance(found, list) or not all(isinstance(each, Finding) for each in found):
+                    raise PluginError(f"{who}: mopd_examine returned {found!r:.200}; allowed: a list of Finding")
+                yield from found
+        except MopdError as error:
+            yield Finding("plugin", "problem", str(error))
 
 
 def _machine(folder: Path) -> Iterator[Finding]:

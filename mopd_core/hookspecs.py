@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from mopd_core.findings import Finding
 from mopd_core.types import StepRecord
 
 if TYPE_CHECKING:
@@ -91,3 +92,9 @@ def mopd_step_finished(step: StepRecord) -> None:
 @hookspec
 def mopd_run_finished(folder: Path, summary: dict[str, Any]) -> None:
     """A run ended: its folder, and what `summary.json` holds."""
+
+
+@hookspec
+def mopd_examine() -> list[Finding]:
+    """`mopd doctor` asks: what this plugin needs of the machine, and how that stands."""
+    return []

@@ -30,7 +30,11 @@ class WeightSource(Protocol):
 
 
 class Generator(Protocol):
-    """Samples rollouts. Token ids in, token ids out: nothing is retokenised."""
+    """Samples rollouts. Token ids in, token ids out: nothing is retokenised.
+
+    It may also have `stream(prompts, sampling, *, seeds)`, which yields (p, g, rollout) as each rollout finishes: the
+    rollouts of `generate`, each exactly once, in any order. They are then judged while others are still being sampled.
+    """
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]
@@ -50,6 +54,7 @@ class Generator(Protocol):
 class Verifier(Protocol):
     """Judges responses.
 
+    `verify` is called by several threads at once, none of them the main one, and with one item a call.
     It may also have `close()`, called when the run ends, and `check(items)`, called before it starts with every
     reference and empty responses: it raises `DataError` for one that cannot be used, and judges nothing costly.
     """

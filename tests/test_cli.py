@@ -216,11 +216,102 @@ def test_verify_keeps_what_is_done_when_interrupted(tmp_path: Path):
     assert 0 < len(done) < 50_000
 
 
-def test_verify_of_a_missing_file_is_one_line(mopd, tmp_path: Path):
-    code, _, err = mopd("verify", tmp_path / "none.jsonl", "--verifier", "math", "-o", "verifier.workers=1")
-    assert code == 2
-    assert "none.jsonl" in err
-    assert "Traceback" not in err
+HANGING = """
+import sys, time
+import cli
+from mopd_core import PluginConfig, registry
+from mopd_core.types import Verdict
+
+class Config(PluginConfig):
+    'Hangs where the response says so.'
+
+class Verifier:
+    def verify(self, items):
+        if items[0].response == "hang":
+            time.sleep(600)
+        return [Verdict(1.0, "passed", None, ("the moon is full",))]
+
+    def close(self):
+        time.sleep(0.1)
+
+found = registry.load_plugins(points=[])
+found["verifiers"].add("hanging", Config, lambda config, context: Verifier())
+registry.installed = lambda: found
+sys.argv = ["mopd", "verify", *sys.argv[1:]]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("piped", [False, True], ids=["file", "stdin"])
+def test_verify_keeps_what_is_done_when_interrupted_while_a_verifier_hangs(tmp_path: Path, piped: bool):
+    rows, verdicts = tmp_path / "rows.jsonl", tmp_path / "verdicts.jsonl"
+    responses = ["a", "b", "hang", "c", "d"]
+    rows.write_text("".join(json.dumps({"response": text, "reference": 0}) + "\n" for text in responses))
+    arguments = ["-" if piped else str(rows), "--verifier", "hanging", "--workers", "2", "--out", str(verdicts)]
+    with (
+        rows.open() as stdin,
+        subprocess.Popen(
+            [sys.executable, "-c", HANGING, *arguments],
+            stdin=stdin,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=heed_interrupts,
+        ) as process,
+    ):
+        while not (verdicts.exists() and verdicts.read_text().count("\n") == 2):
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.2)
+        start = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        err = process.communicate()[1]
+    assert time.monotonic() - start < 5
+    assert process.returncode == 130
+    assert [json.loads(line)["line"] for line in verdicts.read_text().splitlines()] == [1, 2, 4, 5]
+    summary, caveat = err.splitlines()
+    assert summary.startswith("4 rows: 4 passed; mean reward 1.000; ")
+    assert summary.endswith("; interrupted")
+    assert caveat == "caveat of 4 rows: the moon is full"
+
+
+def test_verify_of_a_missing_file_is_one_line_and_touches_no_other(mopd, tmp_path: Path):
+    (tmp_path / "verdicts.jsonl").write_text("precious")
+    code, out, err = mopd("verify", tmp_path / "none.jsonl", "--verifier", "math", "--out", tmp_path / "verdicts.jsonl")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {tmp_path}/none.jsonl cannot be read: ")
+    assert (tmp_path / "verdicts.jsonl").read_text() == "precious"
+
+
+def test_verify_does_not_write_over_what_it_reads(mopd, answers: Path):
+    before = answers.read_text()
+    code, _, err = mopd("verify", answers, "--verifier", "math", "--out", answers)
+    assert (code, err) == (2, f"error: --out {answers} is the file that is read; name another one\n")
+    assert answers.read_text() == before
+
+
+def test_verify_passes_the_number_of_workers_on_or_says_that_it_is_given_twice(mopd, answers: Path):
+    arguments = ["verify", answers, "--verifier", "math", "--workers", "1"]
+    assert mopd(*arguments)[0] == 1
+    code, out, err = mopd(*arguments, "-o", "verifier.workers=2")
+    assert (code, out) == (2, "")
+    assert err == "error: --workers 1 and -o verifier.workers=... set the same thing; give one of them\n"
+
+
+def test_verify_writes_json_whatever_is_in_a_row(mopd, tmp_path: Path):
+    rows, verdicts = tmp_path / "rows.jsonl", tmp_path / "verdicts.jsonl"
+    row = {"response": "\\boxed{\ud800}", "reference": "4", "id": "\ud800 é"}
+    rows.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    arguments = ["verify", rows, "--verifier", "math", "--workers", "1"]
+    assert mopd(*arguments, "--out", verdicts)[0] == 0
+    assert json.loads(verdicts.read_text(encoding="utf-8"))["id"] == row["id"]
+    assert json.loads(mopd(*arguments)[1])["status"] == "failed"
+
+
+def test_verify_adds_up_as_json(mopd, answers: Path):
+    summary = json.loads(mopd("verify", answers, "--verifier", "math", "--workers", "1", "--json")[2])
+    assert (summary["caveats"], summary["interrupted"]) == ({}, False)
+    assert summary["rows_per_s"] == pytest.approx(3 / summary["seconds"])
 
 
 def test_a_place_that_cannot_be_written_is_one_line(mopd, answers: Path, tmp_path: Path):

@@ -5,8 +5,8 @@ Axes: P prompts, n rollouts still in the batch of N at the start, S the longest 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,14 @@ from mopd_core.types import Sampling
 
 _KEEP_ABOVE = 0.8
 """Dropping rows copies the cache, so rows that stopped stay until the others are at most this share of the batch."""
+
+
+class Ended(NamedTuple):
+    """Rows of the batch that have ended: their numbers, token ids [rows, T] and log-probabilities [rows, T]."""
+
+    rows: list[int]
+    tokens: Tensor
+    log_probs: Tensor
 
 
 class Decoder:
@@ -46,24 +54,29 @@ class Decoder:
         flat = [seed for group in seeds for seed in group]
         self._races = Races(flat, self._logits.shape[-1], model.device) if sampling.temperature else None
 
-    def decode(self) -> tuple[Tensor, Tensor]:
-        """Token ids [N, T] and their log-probabilities [N, T]; what follows a row's first stop token means nothing."""
+    def decode(self) -> Iterator[Ended]:
+        """The rows that end with each token, those that end together in order; after the last token, all others."""
         limit = self._sampling.max_tokens
         tokens = torch.zeros(len(self._mask), limit, dtype=torch.long, device=self._mask.device)
         log_probs = torch.zeros_like(tokens, dtype=torch.float32)
+        going = len(self._rows)
         for t in range(limit):
             drawn, drawn_log_probs = self._draw()
             tokens[self._rows, t], log_probs[self._rows, t] = drawn, drawn_log_probs
+            went_on = ~self._stopped
             self._stopped |= torch.isin(drawn, self._stops)
-            going = len(self._rows) - int(self._stopped.sum())
-            if going == 0 or t == limit - 1:
-                break
+            went, going = going, len(self._rows) - int(self._stopped.sum())
+            last = t == limit - 1
+            if last or going < went:
+                ended = self._rows[went_on if last else went_on & self._stopped]
+                yield Ended(ended.tolist(), tokens[ended, : t + 1], log_probs[ended, : t + 1])
+            if last or going == 0:
+                return
             if going <= _KEEP_ABOVE * len(self._rows):
                 drawn = drawn[~self._stopped]
                 self._drop_stopped()
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(drawn), 1)], dim=1)
             self._logits = self._forward(drawn[:, None], self._mask, self._positions[:, None] + t)
-        return tokens, log_probs
 
     def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         output: Any = self._model(

@@ -8,7 +8,7 @@ draw different numbers from one seed. Greedy rollouts (temperature 0) carry log-
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -50,27 +50,33 @@ class HfGenerator:
         self._tokenizer = tokenizer
         self._version = 0
 
-    @torch.inference_mode()
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]
     ) -> list[list[Rollout]]:
-        """Sample len(seeds[p]) rollouts of each prompt p: P lists, in order.
+        """Sample len(seeds[p]) rollouts of each prompt p: P lists, in order. Raises what `stream` raises."""
+        rollouts = {(p, i): rollout for p, i, rollout in self.stream(prompts, sampling, seeds=seeds)}
+        return [[rollouts[p, i] for i in range(len(group))] for p, group in enumerate(seeds)]
+
+    @torch.inference_mode()
+    def stream(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[int, int, Rollout]]:
+        """Yield (p, i, rollout) when rollout i of prompt p ends.
 
         Raises `GeneratorError` before anything is sampled for a prompt that is not rendered, or too long for the model
         with `max_tokens` after it.
         """
         model = self._open_model()
         _check_lengths(model, prompts, sampling)
-        rollouts: dict[tuple[int, int], Rollout] = {}
         lengths = [len(prompt.token_ids) for prompt in prompts]
         for batch in plan_batches(lengths, [len(group) for group in seeds], self._config.batch_size):
             ids = [prompts[share.prompt].token_ids for share in batch]
             batch_seeds = [[seeds[share.prompt][i] for i in share.rollouts] for share in batch]
-            tokens, log_probs = Decoder(model, ids, batch_seeds, sampling).decode()
-            rows = zip(tokens.cpu().numpy(), log_probs.cpu().numpy(), strict=True)
-            for key, row in zip(_keys(batch), rows, strict=True):
-                rollouts[key] = self._rollout(*row, sampling)
-        return [[rollouts[p, i] for i in range(len(group))] for p, group in enumerate(seeds)]
+            keys = _keys(batch)
+            for ended in Decoder(model, ids, batch_seeds, sampling).decode():
+                tokens, log_probs = ended.tokens.cpu().numpy(), ended.log_probs.cpu().numpy()
+                for row, row_tokens, row_log_probs in zip(ended.rows, tokens, log_probs, strict=True):
+                    yield *keys[row], self._rollout(row_tokens, row_log_probs, sampling)
 
     def sync_weights(self, weights: WeightSource, version: int) -> None:
         """Copy the student's weights in place. Raises `GeneratorError` for names or shapes that do not match."""

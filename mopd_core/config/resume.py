@@ -25,6 +25,7 @@ MAY_CHANGE = (
     "training.logits_memory_mib",
     "evaluation.guard",
     "evaluation.guard_drop",
+    "rollout.verify_timeout_s",
 )
 _ABSENT = object()
 

@@ -105,6 +105,26 @@ class GeneratorSuite:
             for rollout, seed in zip(group, group_seeds, strict=True):
                 assert ids_of(generator.generate([prompt], PLAIN, seeds=[[seed]])) == ids_of([[rollout]])
 
+    def test_a_stream_gives_every_rollout_of_generate_once(
+        self, generator: Generator, prompts: Sequence[Prompt]
+    ) -> None:
+        """`stream` is optional; the order is its own."""
+        stream = getattr(generator, "stream", None)
+        if stream is None:
+            pytest.skip("it has no `stream`")
+        sampling, seeds = replace(PLAIN, stop_ids=(2, 3, 4, 5)), [[], [5], *([7, 8, 9] for _ in prompts[2:])]
+        expected = {
+            (p, g): (rollout.token_ids.tolist(), rollout.logprobs.tolist(), rollout.text, rollout.finish_reason)
+            for p, group in enumerate(generator.generate(prompts, sampling, seeds=seeds))
+            for g, rollout in enumerate(group)
+        }
+        streamed = [
+            ((p, g), (rollout.token_ids.tolist(), rollout.logprobs.tolist(), rollout.text, rollout.finish_reason))
+            for p, g, rollout in stream(prompts, sampling, seeds=seeds)
+        ]
+        assert len(streamed) == len(expected)
+        assert dict(streamed) == expected
+
     def test_no_prompts_give_no_rollouts(self, generator: Generator) -> None:
         assert generator.generate([], PLAIN, seeds=[]) == []
 

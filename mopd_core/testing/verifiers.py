@@ -10,24 +10,41 @@
         @pytest.fixture
         def failing(self): return [VerifyItem(response="...", reference=...)]
 
-The built-in verifiers run it too. A promise that every verifier has to keep gets a test here.
+Two more fixtures are optional: `bad_references`, items whose reference cannot be used, and `new_verifier`, a function
+that builds another verifier. The built-in verifiers run the suite too. A promise that every verifier has to keep gets a
+test here.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from mopd_core.errors import DataError
 from mopd_core.interfaces import Verifier
 from mopd_core.types import Verdict, VerifyItem
-from mopd_core.verification.router import close_verifier
+from mopd_core.verification.router import LONGEST_CAVEAT, MOST_CAVEATS, close_verifier, verify_checked
 
 MAX_FEEDBACK_CHARS = 4000
 """Feedback goes into the teacher's prompt: longer than this is no feedback."""
+BATCH = 64
+"""Items of a large call; a step has more."""
+HUGE = 10_000_000
+"""Characters of the longest response."""
+PROMPT_S = 5.0
+"""How long a verifier that has nothing to do may take to close, in seconds."""
+ROUNDS = 8
+"""Calls over which nothing may pile up."""
 
 ODD_TEXTS = (
     "\x00\x01\x02\x7f",
@@ -57,6 +74,16 @@ class VerifierSuite:
 
     _used: ClassVar[list[Verifier]]
 
+    @pytest.fixture
+    def bad_references(self) -> Sequence[VerifyItem]:
+        """Items whose reference cannot be used; override it."""
+        return []
+
+    @pytest.fixture
+    def new_verifier(self) -> Callable[[], Verifier] | None:
+        """Builds another verifier with equal options; override it."""
+        return None
+
     def __init_subclass__(cls) -> None:
         cls._used = []
 
@@ -69,8 +96,8 @@ class VerifierSuite:
     def teardown_class(cls) -> None:
         """Close what was used, twice."""
         for verifier in cls._used:
-            close_verifier(verifier)
-            close_verifier(verifier)
+            _close_promptly(verifier)
+            _close_promptly(verifier)
 
     def test_passes_what_is_right(self, verifier: Verifier, passing: Sequence[VerifyItem]) -> None:
         assert passing, "give at least one passing item"
@@ -84,9 +111,7 @@ class VerifierSuite:
         self, verifier: Verifier, passing: Sequence[VerifyItem], failing: Sequence[VerifyItem]
     ) -> None:
         items = [*failing, *passing, *failing]
-        verdicts = verifier.verify(items)
-        assert isinstance(verdicts, list)
-        assert all(isinstance(verdict, Verdict) for verdict in verdicts)
+        verdicts = verify_checked("under test", verifier, items)
         assert [verdict.status for verdict in verdicts] == (
             ["failed"] * len(failing) + ["passed"] * len(passing) + ["failed"] * len(failing)
         )
@@ -133,14 +158,144 @@ class VerifierSuite:
         assert verifier.verify(items[::-1])[::-1] == together
         assert [verifier.verify([item])[0] for item in items] == together
 
+    def test_a_huge_response_ends(self, verifier: Verifier, passing: Sequence[VerifyItem]) -> None:
+        words = "and so it goes on: {[(1, 2), `x`]}\n"
+        long = words * (HUGE // len(words)) + passing[0].response
+        (verdict,) = verifier.verify([replace(passing[0], response=long)])
+        assert verdict.status in ("passed", "failed")
+
+    def test_caveats_are_short_phrases(
+        self, verifier: Verifier, passing: Sequence[VerifyItem], failing: Sequence[VerifyItem]
+    ) -> None:
+        for verdict in verifier.verify([*passing, *failing]):
+            assert isinstance(verdict.caveats, tuple)
+            assert len(verdict.caveats) <= MOST_CAVEATS
+            for caveat in verdict.caveats:
+                assert isinstance(caveat, str)
+                assert 0 < len(caveat) <= LONGEST_CAVEAT
+                assert "\n" not in caveat
+
+    def test_many_items_at_once(
+        self, verifier: Verifier, passing: Sequence[VerifyItem], failing: Sequence[VerifyItem]
+    ) -> None:
+        items, expected = _mixed(passing, failing, BATCH)
+        assert _statuses(verifier.verify(items)) == expected
+
     def test_same_verdicts_from_many_threads(
         self, verifier: Verifier, passing: Sequence[VerifyItem], failing: Sequence[VerifyItem]
     ) -> None:
         items = [*passing, *failing]
-        found: list[list[Verdict]] = []
-        threads = [threading.Thread(target=lambda: found.append(verifier.verify(items))) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert found == [verifier.verify(items)] * len(threads)
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda _: verifier.verify(items), range(4)))
+        assert found == [verifier.verify(items)] * 4
+
+    def test_one_item_a_call_from_many_threads(
+        self, verifier: Verifier, passing: Sequence[VerifyItem], failing: Sequence[VerifyItem]
+    ) -> None:
+        """This is how a run asks."""
+        items, expected = _mixed(passing, failing, 16)
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(lambda item: verifier.verify([item])[0], items))
+        assert _statuses(found) == expected
+
+    def test_what_a_thread_began_does_not_end_with_it(
+        self, verifier: Verifier, new_verifier: Callable[[], Verifier] | None, passing: Sequence[VerifyItem]
+    ) -> None:
+        """A process started in a call may die with the thread that made it: then later calls lose it."""
+        asked = new_verifier() if new_verifier else verifier
+        for _ in range(3):
+            with ThreadPoolExecutor(1) as thread:
+                found = thread.submit(asked.verify, passing).result()
+            assert _statuses(found) == ["passed"] * len(passing)
+        if asked is not verifier:
+            _close_promptly(asked)
+
+    def test_another_verifier_says_the_same(
+        self,
+        verifier: Verifier,
+        new_verifier: Callable[[], Verifier] | None,
+        passing: Sequence[VerifyItem],
+        failing: Sequence[VerifyItem],
+    ) -> None:
+        """Two live side by side, and one is closed: the other does not notice."""
+        if new_verifier is None:
+            pytest.skip("give the fixture `new_verifier` to have this tested")
+        items = [*passing, *failing]
+        other = new_verifier()
+        found = other.verify(items)
+        _close_promptly(other)
+        assert verifier.verify(items) == found
+
+    def test_a_bad_reference_names_its_prompt(
+        self, verifier: Verifier, bad_references: Sequence[VerifyItem], passing: Sequence[VerifyItem]
+    ) -> None:
+        if not bad_references:
+            pytest.skip("give the fixture `bad_references` to have this tested")
+        check: Callable[[Sequence[VerifyItem]], object] | None = getattr(verifier, "check", None)
+        for number, bad in enumerate(bad_references):
+            item = replace(bad, prompt_id=f"bad reference {number}")
+            for judge in (verifier.verify, check or verifier.verify):
+                with pytest.raises(DataError, match=item.prompt_id):
+                    judge([*passing, item])
+
+    def test_good_references_pass_their_check(
+        self, verifier: Verifier, passing: Sequence[VerifyItem], failing: Sequence[VerifyItem]
+    ) -> None:
+        check: Callable[[Sequence[VerifyItem]], object] | None = getattr(verifier, "check", None)
+        if check is not None:
+            check([replace(item, response="") for item in (*passing, *failing)])
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="counts what /proc shows")
+    def test_nothing_is_left_behind(
+        self, verifier: Verifier, passing: Sequence[VerifyItem], failing: Sequence[VerifyItem]
+    ) -> None:
+        items, _ = _mixed(passing, failing, 2 * ROUNDS)
+        verifier.verify(items)
+        before = _held()
+        for _ in range(ROUNDS):
+            verifier.verify([*passing, *failing])
+        grown = {what: count - before[what] for what, count in _held().items() if count - before[what] >= ROUNDS}
+        assert grown == {}, f"what {ROUNDS} calls left behind"
+
+
+def _statuses(verdicts: Sequence[Verdict]) -> list[str]:
+    return [verdict.status for verdict in verdicts]
+
+
+def _mixed(passing: Sequence[VerifyItem], failing: Sequence[VerifyItem], n: int) -> tuple[list[VerifyItem], list[str]]:
+    """n items that pass and fail in turn, and the statuses that they are to have."""
+    pairs = zip(cycle(passing), cycle(failing), strict=False)
+    items = [item for pair in islice(pairs, n // 2) for item in pair]
+    return items, ["passed", "failed"] * (n // 2)
+
+
+def _close_promptly(verifier: Verifier) -> None:
+    began_s = time.perf_counter()
+    close_verifier(verifier)
+    seconds = time.perf_counter() - began_s
+    assert seconds < PROMPT_S, f"closing took {seconds:.1f} s with nothing to do; allowed: {PROMPT_S:g} s"
+
+
+def _held() -> dict[str, int]:
+    """What this process holds: threads, file descriptors, and processes below it, dead ones that nobody awaited too."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (parent := _parent(entry)) is not None:
+            children.setdefault(parent, []).append(int(entry.name))
+    below, found = [os.getpid()], 0
+    while below:
+        own = children.get(below.pop(), [])
+        found += len(own)
+        below += own
+    return {
+        "threads": threading.active_count(),
+        "file descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "processes": found,
+    }
+
+
+def _parent(process: Path) -> int | None:
+    try:
+        return int((process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
+    except OSError:  # It has ended meanwhile.
+        return None

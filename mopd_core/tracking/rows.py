@@ -59,7 +59,12 @@ def _rollout(rollout: Rollout) -> dict[str, Any]:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {"reward": verdict.reward, "status": verdict.status, "feedback": verdict.feedback}
+    return {
+        "reward": verdict.reward,
+        "status": verdict.status,
+        "feedback": verdict.feedback,
+        "caveats": list(verdict.caveats),
+    }
 
 
 def _peers(selections: Sequence[PeerSelection], target: int) -> list[dict[str, Any]]:

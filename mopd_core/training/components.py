@@ -38,6 +38,7 @@ from mopd_core.training.optimiser import build_optimiser
 from mopd_core.training.rollouts import encode_prompts
 from mopd_core.types import Prompt, Sampling, VerifyItem
 from mopd_core.verification.router import RoutedItem, VerifierRouter
+from mopd_core.verification.scheduler import Scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Inference:
     sampling: Sampling
     generator: Generator
     router: VerifierRouter
+    scheduler: Scheduler
     evaluator: Evaluator
 
 
@@ -169,6 +171,8 @@ def build_inference(config: RunConfig, registries: Registries, folder: Path | No
     prompts = (*data.train, *data.held_out)
     router = build_router(config, registries, prompts, RunContext(config.seed, registries, folder))
     _close_later(stack, "a verifier", router.close)
+    scheduler = Scheduler(router, config.rollout.verify_timeout_s)
+    stack.callback(scheduler.close)
     student = models.load_model(config.model.path, device, config.model.revision)
     longest = model_length(student)
     _check_lengths(config, data, longest)
@@ -194,14 +198,14 @@ def build_inference(config: RunConfig, registries: Registries, folder: Path | No
     evaluator = Evaluator(
         generator,
         config.generator.name,
-        router,
+        scheduler,
         to_sampling(config.evaluation.sampling, stop_ids),
         config.evaluation.samples,
         config.rollout.success_threshold,
         config.seed,
     )
     sampling = to_sampling(config.rollout.sampling, stop_ids)
-    return Inference(config, context, data, student, tokenizer, sampling, generator, router, evaluator)
+    return Inference(config, context, data, student, tokenizer, sampling, generator, router, scheduler, evaluator)
 
 
 def build_components(config: RunConfig, registries: Registries, folder: Path, stack: ExitStack) -> Components:

@@ -10,23 +10,25 @@ from dataclasses import dataclass, replace
 
 from mopd_core.interfaces import Generator
 from mopd_core.seeds import derive_seed
-from mopd_core.training.rollouts import generate
+from mopd_core.training.rollouts import sample
 from mopd_core.types import Prompt, Sampling
-from mopd_core.verification.groups import verify_groups
-from mopd_core.verification.router import VerifierRouter
+from mopd_core.verification.groups import caveats_of
+from mopd_core.verification.scheduler import Scheduler
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What came of `samples` samples a prompt; those that could not be judged are left out.
 
-    success: for every prompt the share of judged samples that succeeded, None where none was judged.
+    success: for every prompt the share of judged samples that succeeded, None where none was judged. caveats: what
+    weakens any of the verdicts.
     """
 
     success: tuple[float | None, ...]
     samples: int
     unknown: int
     tokens: int
+    caveats: tuple[str, ...] = ()
 
     def first(self, prompts: int | None) -> Evaluation:
         """The same over the first prompts alone, so that it can be compared with an evaluation of just those."""
@@ -56,7 +58,7 @@ class Evaluator:
 
     generator: Generator
     generator_name: str
-    router: VerifierRouter
+    scheduler: Scheduler
     sampling: Sampling
     samples: int
     threshold: float
@@ -67,11 +69,12 @@ class Evaluator:
             [derive_seed(self.seed, 0, prompt.id, f"evaluate {sample}") for sample in range(self.samples)]
             for prompt in prompts
         ]
-        rollouts = generate(self.generator, self.generator_name, prompts, self.sampling, seeds)
-        groups = verify_groups(self.router, prompts, rollouts, self.threshold)
+        pending = sample(self.generator, self.generator_name, prompts, self.sampling, seeds, self.scheduler)
+        groups = pending.groups(self.threshold)
         return Evaluation(
             success=tuple(len(group.successes) / len(group.known) if group.known else None for group in groups),
             samples=self.samples,
             unknown=sum(len(group) - len(group.known) for group in groups),
             tokens=sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts),
+            caveats=tuple(caveats_of(groups)),
         )

@@ -30,6 +30,7 @@ from mopd_core.training.learner import Update
 from mopd_core.training.models import StudentWeights
 from mopd_core.training.optimiser import learning_rate
 from mopd_core.types import RolloutGroup, StepRecord
+from mopd_core.verification.groups import caveats_of
 
 StopReason = Literal["interrupt", "guard"]
 
@@ -39,7 +40,7 @@ MAX_NON_FINITE = 3
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds by phase of the present step."""
+    """Seconds by phase of the present step; verification is a phase once generation has ended."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -65,6 +66,7 @@ class Loop:
     progress: RunProgress
     interrupt: Interrupt
     after: Evaluation | None = None
+    _caveats: set[str] = field(default_factory=set)
 
     @property
     def config(self) -> RunConfig:
@@ -105,17 +107,14 @@ class Loop:
         order = prompts_for_step(len(parts.data.train), config.rollout.prompts, step, config.seed)
         prompts = [parts.data.train[row] for row in order]
         with self._phase(clock, "generate"):
-            rollouts = stage.sample(
-                parts.generator,
-                config.generator.name,
-                prompts,
-                parts.sampling,
-                config.rollout.group_size,
-                config.seed,
-                step,
+            seeds = stage.training_seeds(prompts, config.rollout.group_size, config.seed, step)
+            pending = stage.sample(
+                parts.generator, config.generator.name, prompts, parts.sampling, seeds, parts.scheduler
             )
         with self._phase(clock, "verify"):
-            groups = stage.judge(parts.router, prompts, rollouts, config.rollout.success_threshold)
+            groups = pending.groups(config.rollout.success_threshold)
+        clock.seconds["verify_busy"] = pending.busy_s()
+        self._note_caveats(groups)
         metrics = stage.group_metrics(groups)
         with self._phase(clock, "context"):
             contexts = self._contexts(groups, step, metrics)
@@ -127,8 +126,8 @@ class Loop:
                 self._follow(step)
         with self._phase(clock, "record"):
             self._save_rollouts(step, groups, contexts, batch, update)
-        sampled = sum(len(rollout.token_ids) for group in rollouts for rollout in group)
-        self.state.rollouts += sum(len(group) for group in rollouts)
+        sampled = sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts)
+        self.state.rollouts += sum(len(group) for group in groups)
         self.state.tokens += sampled
         total = time.perf_counter() - started
         return metrics | update.metrics | clock.metrics() | {"time/step_s": total, "time/tokens_per_s": sampled / total}
@@ -138,6 +137,12 @@ class Loop:
         self.progress.phase(name)
         with clock(name):
             yield
+
+    def _note_caveats(self, groups: list[RolloutGroup]) -> None:
+        for caveat in caveats_of(groups):
+            if caveat not in self._caveats:
+                self._caveats.add(caveat)
+                self.progress.note(f"verdicts rest on a caveat: {caveat}")
 
     def _contexts(self, groups: list[RolloutGroup], step: int, metrics: dict[str, float]) -> stage.Contexts:
         parts, config = self.parts, self.config

@@ -1,10 +1,15 @@
-"""The first half of a step: prompts to judged groups, peer selections and the teacher's prompts."""
+"""The first half of a step: prompts to judged groups, peer selections and the teacher's prompts.
+
+Sampling and judging overlap: a rollout goes to its verifier as soon as the generator hands it over.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, abc
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mopd_core.boundary import plugin_boundary
 from mopd_core.chat import TemplateOptions, encode_chat
@@ -14,8 +19,11 @@ from mopd_core.peers.check import check_selections
 from mopd_core.peers.teacher_prompt import TeacherPrompt, TeacherPrompts
 from mopd_core.seeds import derive_random, derive_seed
 from mopd_core.types import PeerSelection, Prompt, Rollout, RolloutGroup, Sampling
-from mopd_core.verification.groups import verify_groups
-from mopd_core.verification.router import VerifierRouter
+from mopd_core.verification.groups import PendingGroups
+from mopd_core.verification.scheduler import Scheduler
+
+Arrivals: TypeAlias = abc.Generator[tuple[int, int, Rollout], None, None]
+"""Rollouts as they come: the number of the prompt, the rollout's index in its group, and the rollout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +52,75 @@ def encode_prompts(
     return kept
 
 
-def sample(
-    generator: Generator,
-    name: str,
-    prompts: Sequence[Prompt],
-    sampling: Sampling,
-    group_size: int,
-    seed: int,
-    step: int,
-) -> list[list[Rollout]]:
-    """Sample a group for every prompt, each rollout with a seed of its own."""
+def training_seeds(prompts: Sequence[Prompt], group_size: int, seed: int, step: int) -> list[list[int]]:
+    """A seed for every rollout of a step: P lists of `group_size`."""
     seen: Counter[str] = Counter()
     seeds = []
     for prompt in prompts:
         turn = seen[prompt.id]
         seen[prompt.id] += 1
         seeds.append([derive_seed(seed, step, prompt.id, f"rollout {turn} {index}") for index in range(group_size)])
-    return generate(generator, name, prompts, sampling, seeds)
+    return seeds
+
+
+def sample(
+    generator: Generator,
+    name: str,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    seeds: Sequence[Sequence[int]],
+    scheduler: Scheduler,
+) -> PendingGroups:
+    """Sample a rollout for every seed, and have each judged from when it is there. Returns when the last one is.
+
+    Raises what a verifier raises meanwhile, and `GeneratorError` unless every rollout comes exactly once.
+    """
+    pending = PendingGroups(scheduler, prompts, [len(group) for group in seeds])
+    with closing(generate(generator, name, prompts, sampling, seeds)) as arriving:
+        for prompt, index, rollout in arriving:
+            pending.add(prompt, index, rollout)
+    return pending
 
 
 def generate(
     generator: Generator, name: str, prompts: Sequence[Prompt], sampling: Sampling, seeds: Sequence[Sequence[int]]
-) -> list[list[Rollout]]:
-    """Call the generator and check that a rollout came back for every seed."""
+) -> Arrivals:
+    """Every rollout exactly once: as they come where the generator streams, else at the end.
+
+    What the generator raises names it; so does `GeneratorError` where something is missing or was not asked for.
+    """
+    stream = getattr(generator, "stream", None)
     with plugin_boundary(f"generator {name!r}"):
+        if stream is not None:
+            yield from _checked(name, stream(prompts, sampling, seeds=seeds), seeds)
+            return
         rollouts = generator.generate(prompts, sampling, seeds=seeds)
     found, wanted = [len(group) for group in rollouts], [len(group) for group in seeds]
     if found != wanted:
         raise GeneratorError(f"generator {name!r} returned groups of {found} rollouts; asked for were {wanted}")
-    return rollouts
+    for prompt, group in enumerate(rollouts):
+        for index, rollout in enumerate(group):
+            yield prompt, index, rollout
 
 
-def judge(
-    router: VerifierRouter, prompts: Sequence[Prompt], rollouts: list[list[Rollout]], threshold: float
-) -> list[RolloutGroup]:
-    """Verdicts for every rollout."""
-    return verify_groups(router, prompts, rollouts, threshold)
+def _checked(name: str, stream: Iterable[tuple[int, int, Rollout]], seeds: Sequence[Sequence[int]]) -> Arrivals:
+    """The stream, as long as it gives what was asked for."""
+    missing = {(prompt, index) for prompt, group in enumerate(seeds) for index in range(len(group))}
+    wanted = len(missing)
+    for prompt, index, rollout in stream:
+        if (prompt, index) not in missing:
+            raise GeneratorError(
+                f"generator {name!r} streamed rollout {index} of prompt number {prompt}, which was not asked for or "
+                "had come before; a stream gives every rollout exactly once"
+            )
+        missing.remove((prompt, index))
+        yield prompt, index, rollout
+    if missing:
+        prompt, index = min(missing)
+        raise GeneratorError(
+            f"generator {name!r} streamed {wanted - len(missing)} of {wanted} rollouts; the first that is missing is "
+            f"rollout {index} of prompt number {prompt}"
+        )
 
 
 def choose_contexts(
@@ -103,6 +144,7 @@ def group_metrics(groups: Sequence[RolloutGroup]) -> dict[str, float]:
         "rollout/success_rate": sum(len(group.successes) for group in groups) / n_known,
         "rollout/reward": sum(known) / n_known,
         "rollout/unknown": float(len(rollouts) - len(known)),
+        "rollout/caveats": _share(bool(verdict.caveats) for group in groups for verdict in group.verdicts),
         "rollout/length_mean": sum(lengths) / max(len(lengths), 1),
         "rollout/length_max": float(max(lengths, default=0)),
         "rollout/truncated": _share(rollout.finish_reason == "length" for rollout in rollouts),

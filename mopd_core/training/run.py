@@ -116,7 +116,15 @@ def evaluate(config: RunConfig, registries: Registries) -> dict[str, Any]:
     with _memory_advice(config), ExitStack() as stack:
         parts = build_inference(config, registries, None, stack)
         result = parts.evaluator(parts.data.held_out)
-        return {**result.scores(), "prompts": len(result.success), "unknown": result.unknown, "tokens": result.tokens}
+        if result.caveats:
+            log.warning("verdicts rest on caveats: %s", "; ".join(result.caveats))
+        return {
+            **result.scores(),
+            "prompts": len(result.success),
+            "unknown": result.unknown,
+            "tokens": result.tokens,
+            "caveats": list(result.caveats),
+        }
 
 
 @contextmanager

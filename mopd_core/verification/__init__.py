@@ -1,4 +1,5 @@
-"""From rollouts to verdicts: `router` sends items to verifiers and checks what they return, `groups` judges a step.
+"""From rollouts to verdicts: `router` sends items to verifiers and checks what they return, `scheduler` says when.
 
-`verify_file` judges the rows of a file. Verifiers themselves are plugins; the built-in ones live in `mopd_verifiers`.
+`groups` judges the rollouts of a step while they are being sampled, `rows` and `verify_file` the rows of a file.
+Verifiers themselves are plugins; the built-in ones live in `mopd_verifiers`.
 """

@@ -6,8 +6,10 @@ This is the boundary to third-party verifiers: what they raise becomes one line 
 from __future__ import annotations
 
 import logging
+import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from mopd_core.boundary import plugin_boundary
@@ -20,6 +22,11 @@ log = logging.getLogger(__name__)
 LONGEST_FEEDBACK = 4000
 """Characters of feedback that are kept: it goes into the teacher's prompt and into files."""
 CUT_MARK = " [...] "
+MOST_CAVEATS = 8
+LONGEST_CAVEAT = 200
+"""Caveats that are kept, and characters of each: they are short phrases that a summary can name."""
+CLOSE_TIMEOUT_S = 10.0
+"""How long a verifier may take to close."""
 ABORTED = Verdict(0.0, "unknown", "Not judged: the rollout was aborted.")
 
 
@@ -66,10 +73,18 @@ class VerifierRouter:
                 with plugin_boundary(f"verifier {name!r}"):
                     check(asked)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._verifiers
+
+    def add(self, name: str, verifier: Verifier) -> None:
+        """Route items that name `name` to this verifier from now on."""
+        self._verifiers[name] = verifier
+
     def close(self) -> None:
         """Close every verifier that can be closed."""
-        for verifier in self._verifiers.values():
-            close_verifier(verifier)
+        with ExitStack() as stack:
+            for verifier in self._verifiers.values():
+                stack.callback(close_verifier, verifier)
 
     def _name_of(self, routed: RoutedItem) -> str:
         name = routed.verifier or self._default_name
@@ -84,7 +99,8 @@ class VerifierRouter:
 def verify_checked(name: str, verifier: Verifier, items: Sequence[VerifyItem]) -> list[Verdict]:
     """Call one verifier and check that it returned one `Verdict` an item; else `VerifierError` that names it.
 
-    A status that contradicts its reward is such an error too. Feedback beyond `LONGEST_FEEDBACK` loses its middle.
+    A status that contradicts its reward is such an error too, and so is feedback or a caveat that is no text. Feedback
+    beyond `LONGEST_FEEDBACK` loses its middle; caveats become one line each, bounded in number and length.
     """
     try:
         verdicts: object = verifier.verify(items)
@@ -92,8 +108,9 @@ def verify_checked(name: str, verifier: Verifier, items: Sequence[VerifyItem]) -
         raise
     except Exception as error:  # The boundary: whatever third-party code raises becomes one line with its name.
         log.info("the verifier %r raised", name, exc_info=True)
+        what = f"prompt {items[0].prompt_id!r}" if len(items) == 1 else f"{len(items)} items"
         raise VerifierError(
-            f"the verifier {name!r} raised {type(error).__name__} on {len(items)} items: {error}. "
+            f"the verifier {name!r} raised {type(error).__name__} on {what}: {error}. "
             "A verifier never raises for bad text: report this to whoever publishes it"
         ) from error
     if not isinstance(verdicts, list) or not all(isinstance(verdict, Verdict) for verdict in verdicts):
@@ -107,6 +124,7 @@ def verify_checked(name: str, verifier: Verifier, items: Sequence[VerifyItem]) -
         )
     for item, verdict in zip(items, verdicts, strict=True):
         _check_status(name, item, verdict)
+        _check_text(name, item, verdict)
     return [_bounded(verdict) for verdict in verdicts]
 
 
@@ -120,18 +138,61 @@ def _check_status(name: str, item: VerifyItem, verdict: Verdict) -> None:
         )
 
 
+def _check_text(name: str, item: VerifyItem, verdict: Verdict) -> None:
+    caveats: object = verdict.caveats
+    if not isinstance(caveats, tuple) or not all(isinstance(caveat, str) for caveat in caveats):
+        raise VerifierError(
+            f"the verifier {name!r} returned the caveats {caveats!r:.200} for prompt {item.prompt_id!r}; "
+            "allowed: a tuple of short phrases"
+        )
+    feedback: object = verdict.feedback
+    if not isinstance(feedback, str | None):
+        raise VerifierError(
+            f"the verifier {name!r} returned feedback that is a {type(feedback).__name__} for prompt "
+            f"{item.prompt_id!r}; allowed: text or None"
+        )
+
+
 def _bounded(verdict: Verdict) -> Verdict:
-    """The verdict with the middle of a long feedback cut out, and a mark in its place."""
-    feedback = verdict.feedback
-    if feedback is None or len(feedback) <= LONGEST_FEEDBACK:
+    """The verdict with bounded feedback and caveats, in characters that every file can hold."""
+    if verdict.feedback is None and not verdict.caveats:
         return verdict
-    kept = LONGEST_FEEDBACK - len(CUT_MARK)
-    head = kept // 2
-    return replace(verdict, feedback=feedback[:head] + CUT_MARK + feedback[head - kept :])
+    feedback = None if verdict.feedback is None else _cut(verdict.feedback, LONGEST_FEEDBACK)
+    caveats = tuple(_cut(" ".join(caveat.split()), LONGEST_CAVEAT) for caveat in dict.fromkeys(verdict.caveats))
+    if len(caveats) > MOST_CAVEATS:
+        caveats = (*caveats[: MOST_CAVEATS - 1], f"and {len(caveats) - MOST_CAVEATS + 1} more")
+    return replace(verdict, feedback=feedback, caveats=caveats)
+
+
+def _cut(text: str, longest: int) -> str:
+    """Text whose middle is cut out where it is too long, with a mark in its place; a lone surrogate becomes `?`."""
+    if len(text) > longest:
+        kept = longest - len(CUT_MARK)
+        head = kept // 2
+        text = text[:head] + CUT_MARK + text[head - kept :]
+    return text.encode("utf-8", "replace").decode()
 
 
 def close_verifier(verifier: Verifier) -> None:
-    """Call `close()` where the verifier has one."""
+    """Call `close()` where the verifier has one. One that takes longer than `CLOSE_TIMEOUT_S` is left behind, logged.
+
+    Raises what `close()` raises.
+    """
     close = getattr(verifier, "close", None)
-    if close is not None:
+    if close is None:
+        return
+    raised: list[BaseException] = []
+    thread = threading.Thread(target=_call, args=(close, raised), name="close a verifier", daemon=True)
+    thread.start()
+    thread.join(CLOSE_TIMEOUT_S)
+    if thread.is_alive():
+        log.warning("%s does not close within %g s; going on without", type(verifier).__name__, CLOSE_TIMEOUT_S)
+    if raised:
+        raise raised[0]
+
+
+def _call(close: Callable[[], object], raised: list[BaseException]) -> None:
+    try:
         close()
+    except BaseException as error:  # Between threads: it is raised again in the caller's.
+        raised.append(error)

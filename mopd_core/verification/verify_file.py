@@ -1,184 +1,172 @@
-"""Verdicts for the rows of a JSONL file (also gzipped), streamed in batches: what `mopd verify` prints.
+"""Verdicts for the rows of a file, in its order, several rows at once: what `mopd verify` prints.
 
-A row holds `response` and `reference`, and may hold `prompt` (text, or chat messages) and `id`; other columns are left
-alone. A row that cannot be judged becomes a result with status `error`, and the rest goes on.
+Rows are read a bounded way ahead. A row that cannot be used becomes a result with status `error`, one that its verifier
+does not judge in time is *unknown*, and the rest goes on.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 import time
-import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
 
-from mopd_core.errors import DataError
+from mopd_core.boundary import plugin_boundary
+from mopd_core.config.base import PluginChoice
+from mopd_core.config.load import load_routed
+from mopd_core.contexts import RunContext
+from mopd_core.errors import DataError, MopdError
 from mopd_core.interfaces import Verifier
-from mopd_core.types import Message, Status, VerifyItem
-from mopd_core.verification.router import verify_checked
+from mopd_core.registry import Registries
+from mopd_core.types import Verdict
+from mopd_core.verification.results import RowResult
+from mopd_core.verification.router import RoutedItem, VerifierRouter
+from mopd_core.verification.rows import Row, RowFile
+from mopd_core.verification.scheduler import CANCELLED, DEFAULT_TIMEOUT_S, Scheduler, Ticket
+from mopd_core.verification.workers import choose_workers
 
-RowStatus = Status | Literal["error"]
-Progress = Callable[[int, float], None]
-"""Called after a batch with the rows done so far and the fraction of the file that was read, in [0, 1]."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowResult:
-    """What is known of one row. Its fields are what a result row in JSONL holds.
-
-    line: counted from 1. reward: None for an error. time_s: the row's share of its batch's wall time.
-    """
-
-    line: int
-    id: str | None
-    status: RowStatus
-    reward: float | None
-    feedback: str | None
-    time_s: float
-
-
-@dataclass(slots=True)
-class FileSummary:
-    """Counts over result rows; feed it with `add`."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-    _reward_sum: float = 0.0
-
-    def add(self, result: RowResult) -> None:
-        """Count one row."""
-        self.counts[result.status] += 1
-        self.seconds += result.time_s
-        self._reward_sum += result.reward or 0.0
-
-    @property
-    def rows(self) -> int:
-        return self.counts.total()
-
-    @property
-    def mean_reward(self) -> float | None:
-        """Mean over the rows that passed or failed; None where there is none."""
-        judged = self.counts["passed"] + self.counts["failed"]
-        return self._reward_sum / judged if judged else None
+ROWS_AHEAD = 64
+CHARS_AHEAD = 64 << 20
+"""Rows that are read before the first of them is judged, and characters of their responses; each row is read alone
+where it has more."""
+GRACE_S = 1.0
+"""How long an interrupted command waits for rows that are being judged."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    line: int
-    id: str | None
-    item: VerifyItem | None
-    problem: str | None = None
+class _Pending:
+    row: Row
+    fraction: float | None
+    ticket: Ticket | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.row.item.response) if self.row.item else 0
 
 
-def verify_file(
-    path: Path, name: str, verifier: Verifier, *, batch_size: int = 64, on_progress: Progress | None = None
-) -> Iterator[RowResult]:
-    """Yield one result a row, in the file's order; blank lines are skipped.
+class FileVerdicts:
+    """Iterate over it for one result a row, in the file's order.
 
-    Raises `DataError` where the file cannot be read, and `VerifierError` (with the verifier's `name`) where the
-    verifier fails as a whole; the results yielded until then stand.
+    Raises `DataError` where the file cannot be read on, and `VerifierError` at the row at which a verifier failed as a
+    whole. After a `KeyboardInterrupt`, `finished` gives what else is done.
     """
-    done = 0
-    for batch, fraction in _batches(path, batch_size):
-        for result in _verify_batch(name, verifier, batch):
-            done += 1
-            yield result
-        if on_progress is not None:
-            on_progress(done, fraction)
 
+    def __init__(self, rows: RowFile, scheduler: Scheduler, routes: Routes) -> None:
+        self.fraction: float | None = 0.0
+        """How much of the file the results so far are, in [0, 1]; None where that is not known."""
+        self._file = rows
+        self._rows = iter(rows)
+        self._scheduler = scheduler
+        self._routes = routes
+        self._pending: deque[_Pending] = deque()
+        self._chars = 0
 
-def _verify_batch(name: str, verifier: Verifier, rows: Sequence[_Row]) -> list[RowResult]:
-    """Results for some rows. A reference that cannot be used spoils a batch, so its rows are then judged one by one."""
-    items = [row.item for row in rows if row.item is not None]
-    start = time.perf_counter()
-    try:
-        verdicts = iter(verify_checked(name, verifier, items) if items else [])
-    except DataError as error:
-        if len(rows) > 1:
-            return [result for row in rows for result in _verify_batch(name, verifier, [row])]
-        return [_error(rows[0], str(error), time.perf_counter() - start)]
-    share = (time.perf_counter() - start) / max(1, len(items))
-    results = []
-    for row in rows:
-        if row.item is None:
-            results.append(_error(row, row.problem, 0.0))
-        else:
-            verdict = next(verdicts)
-            results.append(RowResult(row.line, row.id, verdict.status, verdict.reward, verdict.feedback, share))
-    return results
+    def __iter__(self) -> Iterator[RowResult]:
+        return self
 
+    def __next__(self) -> RowResult:
+        self._read_ahead()
+        if not self._pending:
+            raise StopIteration
+        head = self._pending[0]
+        if head.ticket is not None:
+            self._scheduler.wait(head.ticket)
+        result = _result(head)
+        self._chars -= head.size
+        self.fraction = head.fraction
+        self._pending.popleft()
+        return result
 
-def _error(row: _Row, problem: str | None, time_s: float) -> RowResult:
-    return RowResult(row.line, row.id, "error", None, f"line {row.line}: {problem}", time_s)
-
-
-def _batches(path: Path, size: int) -> Iterator[tuple[list[_Row], float]]:
-    """Rows in batches, each with the fraction of the file's bytes that was read (compressed bytes of a gzipped one)."""
-    batch: list[_Row] = []
-    try:
-        total = path.stat().st_size
-        with path.open("rb") as raw:
-            for number, line in enumerate(_lines(path, raw), start=1):
-                if not line.strip():
+    def finished(self) -> Iterator[RowResult]:
+        """The rows not yet handed out that are done, in order; those at work have `GRACE_S` seconds left."""
+        self._scheduler.cancel()
+        until = time.perf_counter() + GRACE_S
+        for pending in self._pending:
+            if pending.ticket is not None:
+                self._scheduler.wait(pending.ticket, max(0.0, until - time.perf_counter()))
+                if not isinstance(pending.ticket.outcome, Verdict | DataError) or pending.ticket.outcome is CANCELLED:
                     continue
-                batch.append(_parse_row(number, line))
-                if len(batch) == size:
-                    yield batch, raw.tell() / total
-                    batch = []
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}. It has to be a JSONL file, plain or gzipped (.gz)") from error
-    if batch:
-        yield batch, 1.0
+            yield _result(pending)
+
+    def _read_ahead(self) -> None:
+        while not self._pending or (len(self._pending) < ROWS_AHEAD and self._chars < CHARS_AHEAD):
+            row = next(self._rows, None)
+            if row is None:
+                return
+            pending = self._submit(row)
+            self._pending.append(pending)
+            self._chars += pending.size
+
+    def _submit(self, row: Row) -> _Pending:
+        problem = row.problem or self._routes.problem(row)
+        if problem or row.item is None:
+            return _Pending(Row(row.line, row.id, problem=problem), self._file.fraction)
+        return _Pending(row, self._file.fraction, self._scheduler.submit(RoutedItem(row.item, row.verifier)))
 
 
-def _lines(path: Path, raw: IO[bytes]) -> Iterator[bytes]:
-    if path.suffix != ".gz":
-        yield from iter(raw.readline, b"")
-        return
-    with gzip.open(raw) as unpacked:
-        yield from unpacked
+class Routes:
+    """Builds the verifiers that rows name, when they first do, with their default options."""
+
+    def __init__(self, router: VerifierRouter, registries: Registries) -> None:
+        self._router = router
+        self._registries = registries
+
+    def problem(self, row: Row) -> str | None:
+        """What keeps the verifier that the row names from judging it; None where it can."""
+        if row.item is None or row.verifier is None or row.verifier in self._router:
+            return None
+        try:
+            choice = load_routed(row.verifier, row.item.prompt_id, self._registries)
+            self._router.add(row.verifier, _build(choice, self._registries))
+        except MopdError as error:
+            return str(error)
+        return None
 
 
-def _parse_row(line: int, text: bytes) -> _Row:
+@contextmanager
+def verify_file(
+    path: Path,
+    name: str,
+    registries: Registries,
+    *,
+    options: Iterable[str] = (),
+    workers: int | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> Iterator[FileVerdicts]:
+    """The verdicts of the verifier `name`, or of those that rows name, for the rows of a file; `-` is stdin.
+
+    options: `verifier.option=value` texts. workers: rows judged at once. timeout_s: the longest that a verifier may
+    take for one row. Raises `ConfigError` and `DataError` before anything is judged.
+    """
+    choice, at_once = choose_workers(name, registries, tuple(options), workers)
+    with RowFile(path) as rows, ExitStack() as stack:
+        router = VerifierRouter(name, {name: _build(choice, registries)})
+        stack.callback(router.close)
+        scheduler = Scheduler(router, timeout_s, at_once)
+        stack.callback(scheduler.close)
+        yield FileVerdicts(rows, scheduler, Routes(router, registries))
+
+
+def _build(choice: PluginChoice, registries: Registries) -> Verifier:
+    with plugin_boundary(f"verifier {choice.name!r}"):
+        verifier: Verifier = registries["verifiers"].build(choice, RunContext(0, registries, None))
+        return verifier
+
+
+def _result(pending: _Pending) -> RowResult:
+    row, ticket = pending.row, pending.ticket
+    if ticket is None:
+        return _error(row, row.problem, 0.0)
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return _Row(line, None, None, f"not JSON: {error}")
-    if not isinstance(values, dict):
-        return _Row(line, None, None, f"a row has to be a JSON object; this is a {type(values).__name__}")
-    row_id = str(values["id"]) if values.get("id") is not None else None
-    if problem := _problem(values):
-        return _Row(line, row_id, None, problem)
-    return _Row(line, row_id, _item(line, row_id, values))
-
-
-def _problem(values: dict[str, Any]) -> str | None:
-    given = ", ".join(map(repr, values)) or "none"
-    for column in ("response", "reference"):
-        if column not in values:
-            return f"the row has no {column!r}; its columns: {given}"
-    if not isinstance(values["response"], str):
-        return f"'response' has to be text; this is a {type(values['response']).__name__}"
-    if not (isinstance(values.get("prompt"), str | None) or _are_messages(values["prompt"])):
-        return "'prompt' has to be text or a list of messages with 'role' and 'content'"
-    return None
-
-
-def _are_messages(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(message, dict) and isinstance(message.get("role"), str) and isinstance(message.get("content"), str)
-        for message in value
+        verdict = ticket.verdict()
+    except DataError as error:
+        return _error(row, str(error), ticket.seconds)
+    return RowResult(
+        row.line, row.id, verdict.status, verdict.reward, verdict.feedback, verdict.caveats, ticket.seconds
     )
 
 
-def _item(line: int, row_id: str | None, values: dict[str, Any]) -> VerifyItem:
-    prompt = values.get("prompt")
-    if isinstance(prompt, str):
-        messages: tuple[Message, ...] = (Message(role="user", content=prompt),)
-    else:
-        messages = tuple(cast("list[Message]", prompt or []))
-    return VerifyItem(values["response"], values["reference"], row_id or f"line {line}", messages)
+def _error(row: Row, problem: str | None, time_s: float) -> RowResult:
+    return RowResult(row.line, row.id, "error", None, f"line {row.line}: {problem}", (), time_s)

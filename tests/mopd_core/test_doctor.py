@@ -10,6 +10,7 @@ import pytest
 from mopd_core import doctor
 from mopd_core.doctor import Finding, examine
 from mopd_core.errors import PluginError
+from mopd_core.hookspecs import hookimpl
 from mopd_core.registry import Registries, load_plugins
 
 REQUIRES = ["numpy>=2", "rich>=13", "absent>=1", 'vllm>=0.19; extra == "vllm"', 'sglang>=0.5; extra == "sglang"']
@@ -53,6 +54,48 @@ def test_broken_plugins_and_missing_kinds_are_problems(found: dict[str, Finding]
     assert found["plugin"] == Finding("plugin", "problem", "plugin x is broken")
     assert found["generators"] == Finding("generators", "problem", "none is installed")
     assert found["trackers"].status == "ok"
+
+
+class Examined:
+    """A plugin that says, or raises, what it was given."""
+
+    def __init__(self, said: object) -> None:
+        self.said = said
+
+    @hookimpl
+    def mopd_examine(self) -> object:
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+def test_plugins_say_what_they_need(registries: Registries, tmp_path: Path):
+    said = Finding("landlock", "note", "not offered by this kernel")
+    registries.manager.register(Examined([said]), name="first")
+    registries.manager.register(Examined([]), name="second")
+    found = examine(registries, tmp_path)
+    assert said in found
+    assert not [finding for finding in found if finding.name == "plugin"]
+
+
+@pytest.mark.parametrize(
+    ("said", "detail"),
+    [
+        (ZeroDivisionError("oh"), "plugin odd: mopd_examine failed: ZeroDivisionError: oh"),
+        (PluginError("no compiler"), "no compiler"),
+        (None, "plugin odd: mopd_examine returned None; allowed: a list of Finding"),
+        (["fine"], "plugin odd: mopd_examine returned ['fine']; allowed: a list of Finding"),
+    ],
+)
+def test_a_plugin_that_cannot_say_so_is_a_problem_and_the_others_are_asked(
+    registries: Registries, tmp_path: Path, said: object, detail: str
+):
+    fine = Finding("gcc", "ok", "12.2")
+    for name, plugin in {"before": Examined([fine]), "odd": Examined(said), "after": Examined([fine])}.items():
+        registries.manager.register(plugin, name=name)
+    found = examine(registries, tmp_path)
+    assert found.count(fine) == 2
+    assert Finding("plugin", "problem", detail) in found
 
 
 def test_a_runs_folder_under_a_file_cannot_be_written(registries: Registries, tmp_path: Path):

@@ -143,3 +143,22 @@ def test_a_closed_generator_says_so(qwen3, prompts, new_generator):
     generator.close()
     with pytest.raises(GeneratorError, match="closed"):
         generator.generate(prompts, SAMPLING, seeds=groups_of(prompts, 1))
+
+
+def test_a_rollout_comes_when_it_ends(qwen3, prompts, new_generator):
+    """One of n tokens comes after n passes of the model, while longer ones are still to be sampled."""
+    shapes = record_shapes(qwen3)
+    lengths = []
+    for _, _, rollout in new_generator(qwen3).stream(prompts, SAMPLING, seeds=groups_of(prompts, 8)):
+        assert len(rollout.token_ids) == len(shapes)
+        lengths.append(len(rollout.token_ids))
+    assert len(lengths) == 32
+    assert len(set(lengths)) > 3
+
+
+def test_a_stream_that_is_left_leaves_no_mode_behind(qwen3, prompts, new_generator):
+    stream = new_generator(qwen3).stream(prompts, SAMPLING, seeds=groups_of(prompts, 8))
+    next(stream)
+    assert not torch.is_inference_mode_enabled()
+    stream.close()
+    assert not torch.is_inference_mode_enabled()

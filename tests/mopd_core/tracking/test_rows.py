@@ -18,7 +18,7 @@ PROMPT = Prompt("a/1", (Message(role="user", content="1 + 1?"),), reference={"an
 GROUP = RolloutGroup(
     PROMPT,
     (rollout(5, 6, 7), rollout(), rollout(8)),
-    (Verdict(1.0, "passed"), Verdict(0.0, "failed", "wrong"), Verdict(0.0, "unknown")),
+    (Verdict(1.0, "passed", None, ("no landlock",)), Verdict(0.0, "failed", "wrong"), Verdict(0.0, "unknown")),
 )
 SELECTIONS = [
     PeerSelection(1, (Peer(0, 0, "success"),)),
@@ -42,13 +42,14 @@ def test_a_row_holds_the_prompt_and_its_rollouts() -> None:
         "reward": 1.0,
         "status": "passed",
         "feedback": None,
+        "caveats": ["no landlock"],
         "success": True,
         "peers": [{"group": 0, "index": 1, "role": "failure", "form": "summary"}],
         "token_values": {"divergence": [0.1235, 2e-9, 0.0]},
     }
     assert [item["success"] for item in row["rollouts"]] == [True, False, False]
     assert [len(item["peers"]) for item in row["rollouts"]] == [1, 1, 0]
-    assert row["rollouts"][1]["feedback"] == "wrong"
+    assert (row["rollouts"][1]["feedback"], row["rollouts"][1]["caveats"]) == ("wrong", [])
     assert row["rollouts"][1]["token_ids"] == row["rollouts"][2]["peers"] == []
 
 

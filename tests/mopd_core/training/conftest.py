@@ -154,7 +154,9 @@ class Script:
 
     answer(prompt_id, index, version): the text of rollout `index`, by the weights' version. It passes if it starts with
     `right`, is *unknown* if it starts with `unknown`, and else fails. on_step(step): called when a step is recorded.
-    missing: rollouts that each group of the generator lacks. bad_steps: where the scripted divergence is not a number.
+    missing: rollouts that each group of the generator lacks. stream(rollouts): what the generator streams of all of
+    them, as (p, g, rollout); where it is None, the generator has no `stream`. caveats: of verdicts that passed.
+    bad_steps: where the scripted divergence is not a number.
     """
 
     def __init__(self):
@@ -164,6 +166,8 @@ class Script:
         self.on_step = lambda step: None
         self.bad_steps = ()
         self.missing = 0
+        self.stream = None
+        self.caveats = ()
         self.step = 1
         self.synced = []
         self.generated = []
@@ -186,7 +190,7 @@ class Script:
 
     def judge(self, text):
         if text.startswith("right"):
-            return Verdict(1.0, "passed")
+            return Verdict(1.0, "passed", caveats=self.caveats)
         return Verdict(0.0, "unknown" if text.startswith("unknown") else "failed")
 
     @hookimpl
@@ -210,6 +214,15 @@ class ScriptedGenerator:
             [self.rollout(prompt, index) for index in range(len(of_prompt) - self.script.missing)]
             for prompt, of_prompt in zip(prompts, seeds, strict=True)
         ]
+
+    def __getattr__(self, name):
+        if name == "stream" and self.script.stream is not None:
+            return self.streamed
+        raise AttributeError(name)
+
+    def streamed(self, prompts, sampling, *, seeds):
+        groups = self.generate(prompts, sampling, seeds=seeds)
+        yield from self.script.stream([(p, g, each) for p, group in enumerate(groups) for g, each in enumerate(group)])
 
     def rollout(self, prompt, index):
         text = self.script.answer(prompt.id, index, self.version)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 
 import pytest
 import torch
 
 from mopd_core.errors import ConfigError, DataError, GeneratorError, PluginError, TrainingError
 from mopd_core.teachers.ema import EmaTeacher
+from mopd_core.types import Verdict
 
 
 def checkpoint_names(folder):
@@ -252,6 +254,109 @@ def test_a_generator_that_returns_too_few_is_named(train_scripted, script, held_
         GeneratorError, match=r"'scripted' returned groups of \[3, 3\] rollouts; asked for were \[4, 4\]"
     ):
         train_scripted()
+
+
+def test_a_stream_in_any_order_gives_the_same_run(train_scripted, script, outcome_of):
+    train_scripted("training.steps=2", folder="whole")
+    script.stream = lambda rollouts: reversed(rollouts)
+    train_scripted("training.steps=2", folder="streamed")
+    assert outcome_of("streamed") == outcome_of("whole")
+
+
+@pytest.mark.parametrize("held_out", [0, 2])
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (
+            lambda given: given[:-1],
+            "streamed 7 of 8 rollouts; the first that is missing is rollout 3 of prompt number 1",
+        ),
+        (lambda given: [], "streamed 0 of 8 rollouts; the first that is missing is rollout 0 of prompt number 0"),
+        (lambda given: [*given, *given[:1]], "streamed rollout 0 of prompt number 0, which was not asked for or had"),
+        (lambda given: [(p, g + 1, r) for p, g, r in given], "streamed rollout 4 of prompt number 0, which was not"),
+        (lambda given: [(p - 1, g, r) for p, g, r in given], "streamed rollout 0 of prompt number -1, which was not"),
+    ],
+    ids=["one missing", "none", "one twice", "index", "prompt"],
+)
+def test_a_stream_that_is_not_what_was_asked_for_is_named(train_scripted, script, held_out, stream, message):
+    script.held_out, script.stream = held_out, stream
+    with pytest.raises(GeneratorError, match=f"^generator 'scripted' {message}"):
+        train_scripted()
+
+
+def test_what_a_stream_raises_names_the_generator(train_scripted, script):
+    script.stream = lambda given: (1 // 0 for _ in given)
+    with pytest.raises(PluginError, match="generator 'scripted' failed: ZeroDivisionError"):
+        train_scripted()
+
+
+def test_verdicts_are_made_while_rollouts_are_still_sampled(train_scripted, script):
+    """Each rollout waits in the generator until the one before has been judged; at the end none is left to judge."""
+    script.held_out, judged, judge = 0, threading.Semaphore(0), script.judge
+
+    def watched(text):
+        judged.release()
+        return judge(text)
+
+    def one_by_one(rollouts):
+        for rollout in rollouts:
+            yield rollout
+            assert judged.acquire(timeout=20)
+
+    script.judge, script.stream = watched, one_by_one
+    run = train_scripted("training.steps=1")
+    (record,) = run.folder.read_metrics()
+    assert record["time/verify_s"] < record["time/generate_s"]
+    assert 0 < record["time/verify_busy_s"] <= record["time/generate_s"] + record["time/verify_s"]
+
+
+def test_a_verifier_that_hangs_costs_its_rollouts_and_not_the_run(train_scripted, script):
+    let_go, judge = threading.Event(), script.judge
+    script.answer = lambda prompt_id, index, version: "hang" if (prompt_id, index) == ("train-0", 2) else "right"
+    script.judge = lambda text: (let_go.wait(60) if text.startswith("hang") else None) or judge(text)
+    run = train_scripted("training.steps=2", "rollout.verify_timeout_s=0.2")
+    let_go.set()
+    assert run.summary["finished"] is True
+    rows = [row for step in (1, 2) for row in run.folder.read_rollouts(step)]
+    unknown = [(row["prompt_id"], r["feedback"]) for row in rows for r in row["rollouts"] if r["status"] == "unknown"]
+    assert unknown == [("train-0", "Not judged: the verifier gave no verdict within 0.2 s.")]
+    assert "'train-0': the verifier gave no verdict within 0.2 s; its verdict is unknown" in run.said
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("held_out", [0, 2])
+def test_what_a_verifier_raises_ends_the_run(train_scripted, script, streams, held_out):
+    def bad(text):
+        raise DataError("prompt 'train-0': bad reference")
+
+    script.judge, script.held_out = bad, held_out
+    script.stream = iter if streams else None
+    with pytest.raises(DataError, match="bad reference"):
+        train_scripted()
+
+
+def test_asked_twice_while_a_verifier_hangs_it_stops_at_once(train_scripted, script):
+    let_go, script.held_out = threading.Event(), 0
+
+    def hang(text):
+        os.kill(os.getpid(), signal.SIGINT)
+        let_go.wait(60)
+        return Verdict(1.0, "passed")
+
+    script.judge = hang
+    with pytest.raises(KeyboardInterrupt):
+        train_scripted()
+    let_go.set()
+    assert script.closed == ["generator"]
+
+
+def test_caveats_are_kept_counted_and_named_once(train_scripted, script):
+    script.caveats = ("sandbox without landlock",)
+    run = train_scripted("training.steps=2")
+    assert [record["rollout/caveats"] for record in run.folder.read_metrics()] == [0.5, 0.5]
+    assert run.said.count("verdicts rest on a caveat: sandbox without landlock") == 1
+    (row, _) = run.folder.read_rollouts(1)
+    assert [rollout["caveats"] for rollout in row["rollouts"]] == [[], ["sandbox without landlock"]] * 2
 
 
 @pytest.mark.parametrize("held_out", [0, 2])

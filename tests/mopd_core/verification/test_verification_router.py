@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
+import threading
+
 import pytest
 
 from mopd_core.errors import DataError, VerifierError
-from mopd_core.types import Prompt, Rollout, Verdict, VerifyItem
-from mopd_core.verification.groups import verify_groups
+from mopd_core.types import Verdict, VerifyItem
+from mopd_core.verification import router
 from mopd_core.verification.router import RoutedItem, VerifierRouter
 
 PASSED, FAILED = Verdict(1.0, "passed"), Verdict(0.0, "failed", "no")
@@ -139,35 +140,63 @@ def test_close_reaches_every_verifier_that_can_be_closed():
     assert (first.closed, second.closed) == (1, 1)
 
 
-def rollout(text, finish_reason="stop"):
-    return Rollout(np.zeros(1, np.int32), np.zeros(1, np.float32), text, finish_reason, 0, np.ones(1, np.bool_))
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (("sandbox without landlock",), ("sandbox without landlock",)),
+        (("a\n  b", "a\n  b"), ("a b",)),
+        (("x" * 300,), ("x" * 96 + " [...] " + "x" * 97,)),
+        (tuple("abcdefgh"), tuple("abcdefgh")),
+        (tuple("abcdefghij"), (*"abcdefg", "and 3 more")),
+    ],
+)
+def test_caveats_are_kept_within_bounds(given, kept):
+    verdict = Verdict(1.0, "passed", None, given)
+    assert VerifierRouter("mine", {"mine": Scripted([verdict])}).verify([routed("1")])[0].caveats == kept
 
 
-def test_verify_groups_keeps_prompts_rollouts_and_verdicts_together():
-    first, second = Contains(), Contains()
-    prompts = [Prompt("a", (), "x"), Prompt("b", (), "y", verifier="second"), Prompt("c", (), "z")]
-    rollouts = [[rollout("x"), rollout("y")], [rollout("x"), rollout("y"), rollout("y", "abort")], []]
-    groups = verify_groups(VerifierRouter("first", {"first": first, "second": second}), prompts, rollouts, 0.5)
-    assert [group.prompt.id for group in groups] == ["a", "b", "c"]
-    assert [list(group.rollouts) for group in groups] == rollouts
-    assert [[verdict.status for verdict in group.verdicts] for group in groups] == [
-        ["passed", "failed"],
-        ["failed", "passed", "unknown"],
-        [],
-    ]
-    assert {group.threshold for group in groups} == {0.5}
-    assert groups[1].successes == (1,)
-    assert (first.batches, second.batches) == ([["x", "y"]], [["x", "y"]])
+@pytest.mark.parametrize("caveats", ["text", ["text"], (1,), None])
+def test_caveats_that_are_no_phrases_are_an_error_that_names_the_verifier(caveats):
+    with pytest.raises(VerifierError, match=r"'mine' returned the caveats .* for prompt 'p'; allowed: a tuple of"):
+        VerifierRouter("mine", {"mine": Scripted([Verdict(1.0, "passed", None, caveats)])}).verify([routed("1")])
 
 
-def test_items_carry_what_a_verifier_may_read():
-    seen = []
+def test_feedback_that_is_no_text_is_an_error_that_names_the_verifier():
+    with pytest.raises(VerifierError, match="'mine' returned feedback that is a int for prompt 'p'"):
+        VerifierRouter("mine", {"mine": Scripted([Verdict(0.0, "failed", 3)])}).verify([routed("1")])
 
-    class Reader:
-        def verify(self, items):
-            seen.extend(items)
-            return [PASSED] * len(items)
 
-    messages = ({"role": "user", "content": "?"},)
-    verify_groups(VerifierRouter("r", {"r": Reader()}), [Prompt("a", messages, 7)], [[rollout("t", "length")]])
-    assert seen == [VerifyItem("t", 7, "a", messages, "length")]
+def test_feedback_can_be_written_to_any_file():
+    verdict = Verdict(0.0, "failed", "got \ud800 and é")
+    assert VerifierRouter("mine", {"mine": Scripted([verdict])}).verify([routed("1")])[0].feedback == "got ? and é"
+
+
+class Stubborn:
+    """Closes when it is told to, or raises."""
+
+    def __init__(self, error=None) -> None:
+        self.let_go = threading.Event()
+        self.error = error
+
+    def close(self) -> None:
+        if self.error:
+            raise self.error
+        self.let_go.wait(20)
+
+
+def test_a_verifier_that_does_not_close_is_left_behind(monkeypatch, caplog):
+    monkeypatch.setattr(router, "CLOSE_TIMEOUT_S", 0.05)
+    stubborn, other = Stubborn(), Contains()
+    VerifierRouter("first", {"first": stubborn, "second": other}).close()
+    stubborn.let_go.set()
+    assert other.closed == 1
+    assert caplog.messages == ["Stubborn does not close within 0.05 s; going on without"]
+
+
+def test_an_error_while_closing_does_not_keep_the_others_open():
+    other = Contains()
+    with pytest.raises(ZeroDivisionError):
+        VerifierRouter(
+            "a", {"a": Stubborn(ZeroDivisionError()), "b": other, "c": Stubborn(ZeroDivisionError())}
+        ).close()
+    assert other.closed == 1
