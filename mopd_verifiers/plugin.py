@@ -14,6 +14,7 @@ from mopd_verifiers.length.config import LengthConfig
 from mopd_verifiers.math.config import MathConfig
 from mopd_verifiers.response_format.config import FormatConfig
 from mopd_verifiers.tool_use.config import ToolUseConfig
+from mopd_verifiers.unit_tests.config import UnitTestsConfig
 
 
 @hookimpl
@@ -26,6 +27,7 @@ def mopd_register_verifiers(registry: Registry[Verifier, RunContext]) -> None:
     registry.add("length", LengthConfig, lazy("mopd_verifiers.length.verifier:build"))
     registry.add("choice", ChoiceConfig, lazy("mopd_verifiers.choice.verifier:build"))
     registry.add("tool-use", ToolUseConfig, lazy("mopd_verifiers.tool_use.verifier:build"))
+    registry.add("unit-tests", UnitTestsConfig, lazy("mopd_verifiers.unit_tests.verifier:build"))
 
 
 @hookimpl

@@ -120,7 +120,7 @@ class Link:
     def _read(self, reply: Json, cells: Sequence[object], is_answer: bool) -> Any:
         if not isinstance(reply, dict) or tuple(sorted(reply)) not in _REPLIES or type(reply["out"]) is not str:
             raise ProtocolError("an answer that is none")
-        sys.stdout.write(reply["out"])
+        sys.stdout.write(reply["out"].encode("utf-8", "replace").decode())
         decoder = Decoder(self.mirror.resolver(is_answer), cells)
         value = decoder.decode(reply["ok"] if "ok" in reply else reply["raise"])
         _write_back(decoder, reply["cells"], len(cells))

@@ -6,11 +6,13 @@ import json
 import math
 import random
 from collections import Counter, OrderedDict, deque
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mopd_verifiers.proxy import containers, values
 from mopd_verifiers.proxy.codec import MAX_DEPTH, Decoder, Encoder, TooDeepError
 from mopd_verifiers.proxy.errors import ProtocolError
 
@@ -186,14 +188,13 @@ def test_what_no_encoder_writes_is_refused(encoded):
         Decoder(refuse).decode(encoded)
 
 
+TAGS = ["@", "i", "h", "nt", "unknown", *values.BY_TAG, *containers.BY_TAG]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(
-                "@ i l d s t fs b ba z r sl D F dt da ti td u P pp dq od dd ct io bi ns h c n e nt ... ni".split()
-            ),
+            st.sampled_from(TAGS),
             inner,
             max_size=2,
         )
@@ -205,10 +206,8 @@ JSON = st.recursive(
 @settings(max_examples=500, deadline=None)
 @given(JSON)
 def test_the_decoder_gives_a_value_or_a_protocol_error(encoded):
-    try:
+    with suppress(ProtocolError):
         Decoder(refuse).decode(encoded)
-    except ProtocolError:
-        pass
 
 
 def test_damaged_messages_give_a_value_or_a_protocol_error():
@@ -217,7 +216,5 @@ def test_damaged_messages_give_a_value_or_a_protocol_error():
     for _ in range(2000):
         at = rng.randrange(len(text))
         damaged = text[:at] + rng.choice('[]{}"@:,0-tbdis') + text[at + rng.randrange(3) :]
-        try:
+        with suppress(ValueError, ProtocolError):
             Decoder(refuse).decode(json.loads(damaged))
-        except (ValueError, ProtocolError):
-            pass

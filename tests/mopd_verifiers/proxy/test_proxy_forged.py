@@ -34,7 +34,7 @@ def answered():
     """A session whose requests are answered by a function from the request to a reply: JSON, or the bytes to send."""
     sessions, threads = [], []
 
-    def open_one(answer):
+    def open_one(answer, closes=False):
         ours, theirs = socket.socketpair()
 
         def serve():
@@ -44,6 +44,8 @@ def answered():
                     if reply is None:
                         return
                     theirs.sendall(reply if isinstance(reply, bytes) else frame(reply))
+                    if closes and request["op"] != "import":
+                        return
 
         threads.append(threading.Thread(target=serve))
         threads[-1].start()
@@ -190,17 +192,16 @@ def test_an_object_cannot_change_its_class(answered):
     ids=["nothing", "cut short", "huge"],
 )
 def test_the_end_of_the_stream_and_huge_messages(answered, reply, why):
-    replies = iter([reply, None])
     with pytest.raises(ProtocolError, match=why):
-        _ = answered(lambda request: next(replies)).load("solution").thing
+        _ = answered(lambda request: reply, closes=True).load("solution").thing
 
 
 def test_no_except_hides_a_broken_session(answered):
-    with pytest.raises(ProtocolError), answered(lambda request: {}) as session:  # noqa: PT012
-        try:
-            _ = session.load("solution").thing
-        except Exception:
-            pass
+    session = answered(lambda request: {})
+    with suppress(Exception):
+        _ = session.load("solution").thing
+    with pytest.raises(ProtocolError):
+        session.link.check()
 
 
 def test_replies_sent_ahead_are_only_values(answered):
@@ -238,8 +239,6 @@ def test_random_replies_never_do_more_than_break_the_session(answered):
         return frame((whole[:at] + rng.choice('[]{}":,0-th') + whole[at + rng.randrange(3) :]).encode())
 
     for _ in range(100):
-        session = answered(answer)
-        with pytest.raises(Exception) as caught:  # noqa: PT011
-            for _ in range(5):
-                _ = session.load("solution").thing
-        assert isinstance(caught.value, ProtocolError)
+        solution = answered(answer).load("solution")
+        with suppress(ProtocolError):
+            repr(solution.thing)

@@ -48,10 +48,8 @@ def sneaky(load):
 @pytest.mark.parametrize("expected", [3, 5, "x", None, [1], {}, (), 2.5])
 def test_an_answer_equals_no_data(sneaky, name, expected):
     answer = getattr(sneaky, name)()
-    assert not answer == expected
-    assert not expected == answer
-    assert answer != expected
-    assert expected != answer
+    assert [answer == expected, expected == answer] == [False, False]
+    assert [answer != expected, expected != answer] == [True, True]
     assert answer not in [expected]
     assert [answer] != [expected]
 
@@ -71,7 +69,7 @@ def test_answers_within_data_equal_no_data(sneaky):
     "use",
     [
         lambda answer: answer < 5,
-        lambda answer: 5 >= answer,
+        lambda answer: answer >= 5,
         lambda answer: 5 in answer,
         lambda answer: abs(answer - 3) < 1e-9,
         lambda answer: 3 - answer,
@@ -109,19 +107,18 @@ def test_predicates_of_plain_data_are_not_an_answers(sneaky, name):
 
 def test_pytests_and_unittests_own_comparisons(sneaky):
     case, answer = unittest.TestCase(), sneaky.answer()
-    for check in (
-        lambda: case.assertEqual(answer, 3),
-        lambda: case.assertEqual(3, answer),
-        lambda: case.assertAlmostEqual(answer, 3),
-        lambda: case.assertIn(3, answer),
-        lambda: case.assertGreater(answer, 3),
-        lambda: case.assertCountEqual(answer, [1, 2, 3]),
-        lambda: case.assertListEqual(answer, [1]),
-        lambda: case.assertSequenceEqual(answer, [1, 2, 3]),
-        lambda: case.assertTrue(answer == 3),
+    for check, *operands in (
+        (case.assertEqual, answer, 3),
+        (case.assertEqual, 3, answer),
+        (case.assertAlmostEqual, answer, 3),
+        (case.assertIn, 3, answer),
+        (case.assertGreater, answer, 3),
+        (case.assertCountEqual, answer, [1, 2, 3]),
+        (case.assertListEqual, answer, [1]),
+        (case.assertSequenceEqual, answer, [1, 2, 3]),
     ):
         with pytest.raises((AssertionError, TypeError)):
-            check()
+            check(*operands)
     assert answer != pytest.approx(3)
     assert pytest.approx(3) != answer
     assert collections.Counter([3])[answer] == 0
