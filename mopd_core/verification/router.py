@@ -16,12 +16,10 @@ from mopd_core.boundary import plugin_boundary
 from mopd_core.errors import DataError, MopdError, VerifierError
 from mopd_core.interfaces import Verifier
 from mopd_core.types import Verdict, VerifyItem
+from mopd_core.verification.feedback import LONGEST_FEEDBACK, cut_middle
 
 log = logging.getLogger(__name__)
 
-LONGEST_FEEDBACK = 4000
-"""Characters of feedback that are kept: it goes into the teacher's prompt and into files."""
-CUT_MARK = " [...] "
 MOST_CAVEATS = 8
 LONGEST_CAVEAT = 200
 """Caveats that are kept, and characters of each: they are short phrases that a summary can name."""
@@ -165,12 +163,8 @@ def _bounded(verdict: Verdict) -> Verdict:
 
 
 def _cut(text: str, longest: int) -> str:
-    """Text whose middle is cut out where it is too long, with a mark in its place; a lone surrogate becomes `?`."""
-    if len(text) > longest:
-        kept = longest - len(CUT_MARK)
-        head = kept // 2
-        text = text[:head] + CUT_MARK + text[head - kept :]
-    return text.encode("utf-8", "replace").decode()
+    """The text without its middle where it is too long; a lone surrogate becomes `?`."""
+    return cut_middle(text, longest).encode("utf-8", "replace").decode()
 
 
 def close_verifier(verifier: Verifier) -> None:

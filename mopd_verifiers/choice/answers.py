@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from mopd_verifiers.choice.letters import MAX_ANSWER_CHARS, letters_at_start, letters_of
 from mopd_verifiers.choice.prose import letters_in_prose
+from mopd_verifiers.thinking import without_thinking
 
 _MAX_SPANS = 50
 _MAX_MARKED_CHARS = 300
@@ -52,7 +53,7 @@ class Found(NamedTuple):
 
 def find_letters(response: str, *, prose: bool) -> Found | None:
     """The answer of a response, None where there is none; `prose` allows for one that is not marked as such."""
-    said = response.rpartition("</think>")[2].partition("<think>")[0]
+    said = without_thinking(response)
     if tags := _tags(said):
         return Found(_joined(said, tags, letters_of), tags[-1].answer.strip())
     for spans, read in ((_boxes(said), letters_of), (_marked(said), letters_at_start)):

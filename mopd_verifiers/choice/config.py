@@ -13,7 +13,7 @@ class ChoiceConfig(PluginConfig):
     these counts: the last `<answer>B</answer>`, the last box with a letter, as in `\\boxed{B}` or
     `\\boxed{\\text{(B)}}`, the last `Answer: B` or `the answer is (B)`. Text may follow the letter, as in `B. Paris`.
     Tags, boxes or markers with nothing but `,` or `or` between them are one answer, and an answer with several letters
-    is wrong where one is asked for. Text up to a closing `</think>`, or after an opening one, is not looked at.
+    is wrong where one is asked for. Thinking is not looked at.
     """
 
     prose: bool = False

@@ -13,8 +13,8 @@ from mopd_verifiers.sandbox.config import SandboxConfig
 class CodeConfig(PluginConfig):
     """Programs against tests, each run in a sandbox: standard input, functions, HumanEval, LiveCodeBench.
 
-    The program is the last fenced block of the response that is tagged as Python, or else the last one; text up to a
-    closing `</think>` is not looked at. A prompt's reference is one of
+    The program is the last fenced block of the response that is tagged as Python, or else the last one; thinking is
+    not looked at. A prompt's reference is one of
 
     - `{"kind": "stdin", "tests": [{"input": ..., "output": ...}]}`
     - `{"kind": "function", "entry_point": ..., "tests": [{"args": [...], "expected": ...}]}`, also with `kwargs`; the

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from mopd_core.verification.feedback import cut_middle
 from mopd_verifiers.code.grade import Failure, Grade
 
 Show = Literal["all", "public", "none"]
 
 NO_PROGRAM = "The response holds no program. It belongs in a fenced block that begins with ```python."
 NOT_FENCED = "The response has no fenced block, so all of it was read as the program. Put it in a ```python block."
-_CUT_MARK = "\n[...]\n"
 _MIN_SHARE = 60
 
 
@@ -61,9 +61,5 @@ def _shares(lengths: list[int], room: int) -> list[int]:
 
 
 def cut(text: str, limit: int) -> str:
-    """The text, or its beginning and end with a mark between them, in at most `limit` characters."""
-    if len(text) <= limit:
-        return text
-    kept = max(0, limit - len(_CUT_MARK))
-    head = kept - kept // 2
-    return (text[:head] + _CUT_MARK + text[len(text) - kept // 2 :])[:limit]
+    """The text, or its beginning and end with a line between them that says so, in at most `limit` characters."""
+    return cut_middle(text, limit, "\n[...]\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mopd_core.types import Verdict
-from mopd_core.verification.router import CUT_MARK, LONGEST_FEEDBACK
+from mopd_core.verification.feedback import LONGEST_FEEDBACK, cut_middle
 
 
 def join_feedback(judged: Sequence[tuple[str, Verdict]], longest: int = LONGEST_FEEDBACK) -> str | None:
@@ -16,13 +16,5 @@ def join_feedback(judged: Sequence[tuple[str, Verdict]], longest: int = LONGEST_
     texts = [f"{name}: {verdict.feedback}" for name, verdict in judged if verdict.feedback]
     share = longest // max(1, len(texts)) - len("\n")
     if len("\n".join(texts)) > longest:
-        texts = [_cut(text, share) for text in texts]
+        texts = [cut_middle(text, share) for text in texts]
     return "\n".join(texts) or None
-
-
-def _cut(text: str, longest: int) -> str:
-    if len(text) <= longest:
-        return text
-    kept = longest - len(CUT_MARK)
-    head = kept // 2
-    return text[:head] + CUT_MARK + text[head - kept :]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from mopd_verifiers.math.markers import marked_line, without_emphasis
+from mopd_verifiers.thinking import without_thinking
 
 MAX_ANSWER_CHARS = 1000
 """What is longer is not an answer."""
@@ -48,7 +49,7 @@ class _Box(NamedTuple):
 
 def find_answer(response: str) -> FinalAnswer | None:
     """The final answer, or None in an empty response or one that is all thinking."""
-    said = response.rpartition("</think>")[2]
+    said = without_thinking(response)
     if boxes := _last_boxes(said):
         return FinalAnswer("boxed", ", ".join(boxes))
     said = without_emphasis(said[-_MAX_PROSE_CHARS:])

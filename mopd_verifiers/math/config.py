@@ -16,7 +16,7 @@ class MathConfig(PluginConfig):
     `no change`; or a list of such alternatives, any of which is right; or `{"answer": ..., "alternatives": [...]}`. The
     final answer is the last closed box, together with boxes that only a comma, `and` or `or` joins to it; without a
     box, what follows the last `####`, `Answer:` or `answer is` that states an answer, which "I hope the answer is
-    clear" does not; without those, the last expression. Text up to a closing `</think>` is not looked at. Several
+    clear" does not; without those, the last expression. Thinking is not looked at. Several
     answers are a list, which equals only a gold with just these parts; and work left undone (`12 \\cdot 34`) is wrong.
     """
 

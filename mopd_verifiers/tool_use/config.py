@@ -16,8 +16,7 @@ class ToolUseConfig(PluginConfig):
     formats count: `<tool_call>` tags, Action lines up to an `Observation:` that follows a call, JSON values. A call
     that cannot be read fails the response; so do a key that occurs twice in a JSON object, and NaN. Numbers are equal
     by value (1 is 1.0), texts character by character, a text is never a number, and only lists have an order. The mark
-    `[Optional]` before a tool's name is left out. Text up to a closing `</think>`, or after an opening one, is not
-    looked at.
+    `[Optional]` before a tool's name is left out. Thinking is not looked at.
     """
 
     order: Literal["any", "exact"] = "any"

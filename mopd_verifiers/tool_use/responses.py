@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mopd_verifiers.thinking import without_thinking
 from mopd_verifiers.tool_use.calls import Call
 from mopd_verifiers.tool_use.json_calls import json_calls, tagged_calls
 from mopd_verifiers.tool_use.react import react_calls
@@ -11,7 +12,7 @@ _FORMATS = (tagged_calls, react_calls, json_calls)
 
 def said(response: str) -> str:
     """The response without its thinking and the white space around it."""
-    return response.rpartition("</think>")[2].partition("<think>")[0].strip()
+    return without_thinking(response).strip()
 
 
 def calls_of(text: str) -> list[Call]:

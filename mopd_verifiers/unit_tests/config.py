@@ -22,7 +22,7 @@ class UnitTestsConfig(PluginConfig):
 
     The module is the last fenced block of the response that is tagged as Python, or else the last one. A block is a
     file of its own where its name is in the info string, alone on the line above, or in a comment on its first line;
-    the last block of a name counts. Text up to a closing `</think>` is not looked at.
+    the last block of a name counts. Thinking is not looked at.
     """
 
     result_neutral: ClassVar[frozenset[str]] = frozenset({"workers"})

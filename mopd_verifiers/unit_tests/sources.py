@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mopd_verifiers.code.extract import _held, _preference, _Span, _spans, extract
+from mopd_verifiers.code.extract import extract
+from mopd_verifiers.fences import Block, blocks
+from mopd_verifiers.thinking import without_thinking
 from mopd_verifiers.unit_tests.references import module_files
 
 _PATH = r"(?P<path>(?:[^\W\d]\w*/){0,8}[^\W\d]\w*\.py)(?![\w./-])"
@@ -26,31 +28,31 @@ def find_sources(response: str, modules: Sequence[str], *, require_fence: bool) 
     What has no name of its own is the first module, unless a block has that name.
     """
     own, *_ = candidates = module_files(modules[0])
-    named, unnamed = _sorted(response.rpartition("</think>")[2].replace("\r\n", "\n"))
+    named, unnamed = _sorted(without_thinking(response).replace("\r\n", "\n"))
     if not named:
         whole = extract(response)
         return {} if whole is None or (require_fence and not whole.fenced) else {own: whole.source}
     if unnamed and named.keys().isdisjoint(candidates):
-        named[own] = _held(max(unnamed, key=_preference))
+        named[own] = max(unnamed, key=lambda block: block.preference).held
     return named
 
 
-def _sorted(said: str) -> tuple[dict[str, str], list[_Span]]:
+def _sorted(said: str) -> tuple[dict[str, str], list[Block]]:
     """The sources of blocks with a name, and the blocks without."""
     named: dict[str, str] = {}
     unnamed = []
-    for span in _spans(said):
-        source = _held(span)
-        if path := _path(span, source):
+    for block in blocks(said):
+        source = block.held
+        if path := _path(block, source):
             named[path] = source
         elif source.strip():
-            unnamed.append(span)
+            unnamed.append(block)
     return named, unnamed
 
 
-def _path(span: _Span, source: str) -> str | None:
-    opening, _ = span
-    above = opening.string[max(0, opening.start() - _MAX_LINE_CHARS) : opening.start()].rstrip().rpartition("\n")[2]
+def _path(block: Block, source: str) -> str | None:
+    before = block.opening.string[max(0, block.start - _MAX_LINE_CHARS) : block.start]
+    above = before.rstrip().rpartition("\n")[2]
     first = source[:_MAX_LINE_CHARS].lstrip("\n").partition("\n")[0]
-    found = _IN_INFO.search(opening[3][:_MAX_LINE_CHARS]) or _ABOVE.fullmatch(above) or _COMMENT.fullmatch(first)
+    found = _IN_INFO.search(block.tag[:_MAX_LINE_CHARS]) or _ABOVE.fullmatch(above) or _COMMENT.fullmatch(first)
     return found["path"] if found else None

@@ -38,7 +38,7 @@ Alternatives: TypeAlias = tuple[tuple[Is, ...], ...]
 """A call is allowed if all conditions of one alternative hold."""
 
 _ALWAYS = """
-read write readv writev pread64 pwrite64 preadv pwritev close close_range lseek fstat newfstatat stat lstat statx
+read write readv writev pread64 pwrite64 preadv pwritev close lseek fstat newfstatat stat lstat statx
 access faccessat faccessat2 readlink readlinkat open openat getdents64 getcwd chdir fchdir fadvise64 umask dup dup2
 dup3 pipe pipe2 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 eventfd eventfd2 timerfd_create timerfd_settime timerfd_gettime recvfrom getsockname getpeername getsockopt shutdown
@@ -66,7 +66,10 @@ def _null(argument: int) -> tuple[Is, Is]:
     return Is(argument, 0), Is(argument, 0, high=True)
 
 
-_CLONE_THREAD, _CLONE_NAMESPACES = 0x10000, 0x7E020080
+_CLONE_THREAD, _CLONE_NAMESPACES = 0x10F00, 0x7E020080
+"""A thread shares memory, files, folders and signal handlers: one with a table of files of its own could open anew as
+many as the limit allows."""
+_CLOSE_RANGE = (0, 4)  # CLOEXEC; UNSHARE would give the thread such a table
 _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE = 1, 1, 0xF
 _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032, 1034)  # DUPFD, GETFD, SETFD, GETFL, SETFL, GETLK, SETLK, SETLKW, ...
 _IOCTL = (0x5421, 0x5451, 0x5450, 0x541B, 0x5401, 0x5413)  # FIONBIO, FIOCLEX, FIONCLEX, FIONREAD, TCGETS, TIOCGWINSZ
@@ -77,6 +80,7 @@ CONDITIONAL: dict[str, Alternatives] = {
     "clone": ((Is(0, _CLONE_THREAD, _CLONE_THREAD | _CLONE_NAMESPACES),),),
     "socketpair": ((Is(0, _AF_UNIX), Is(1, _SOCK_STREAM, _SOCK_TYPE)),),
     "sendto": (_null(4),),
+    "close_range": _one_of(2, _CLOSE_RANGE),
     "fcntl": _one_of(1, _FCNTL),
     "ioctl": _one_of(1, _IOCTL),
     "prctl": _one_of(0, _PRCTL),
