@@ -8,7 +8,7 @@ CHECKED := mopd_core mopd_backends mopd_verifiers cli.py tests benchmarks plugin
 # Without a torch in the environment, pip would fetch gigabytes of CUDA packages; users keep the torch that they have.
 TORCH ?= torch==2.13.0
 
-.PHONY: setup demo test test-oldest lint types bench learning docs clean
+.PHONY: setup demo test test-oldest lint types bench soak learning docs clean
 
 setup: $(READY)
 
@@ -40,7 +40,13 @@ types: setup
 
 # Ratios, side by side in one process. Run them alone.
 bench: setup
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/generate.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verifiers.py
+
+# 20,000 mixed verifications, hostile ones among them, in one process: about eight minutes on two cores.
+soak: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak_verifiers.py
 
 # Every method on the bundled tasks, five seeds each: about twenty minutes on two idle cores.
 learning: setup
