@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 CHECKED := mopd_core mopd_backends mopd_verifiers cli.py tests benchmarks plugins
 # Without a torch in the environment, pip would fetch gigabytes of CUDA packages; users keep the torch that they have.
 TORCH ?= torch==2.13.0
+SOAK_ITEMS ?= 20000
 
 .PHONY: setup demo test test-oldest lint types bench soak learning docs clean
 
@@ -46,7 +47,7 @@ bench: setup
 
 # 20,000 mixed verifications, hostile ones among them, in one process: about eight minutes on two cores.
 soak: setup
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak_verifiers.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak_verifiers.py --items $(SOAK_ITEMS)
 
 # Every method on the bundled tasks, five seeds each: about twenty minutes on two idle cores.
 learning: setup
