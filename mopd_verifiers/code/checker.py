@@ -42,8 +42,9 @@ def check(job: Job) -> None:
         said: list[Any] = ["passed"]
     except ProtocolError as error:
         said = ["died", str(error)]
-    except UnsendableError as error:
-        said = ["unfit", str(error)]
+    except UnsendableError as error:  # Unless it is on record, what is too large to be sent may be the candidate's.
+        is_unfit = session.link.unsendable is not None
+        said = ["unfit", str(error)] if is_unfit else ["failed", _described(error, calls, task["source"])]
     except BaseException as error:  # The boundary: the candidate's exceptions come through, and the tests have theirs.
         said = ["failed", _described(error, calls, task["source"])]
     os.write(job.report, json.dumps(said).encode() + b"\n")
@@ -67,12 +68,23 @@ class _Calls:
 def _described(error: BaseException, calls: _Calls, source: str) -> dict[str, str]:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _FILE]
     shown = {
-        "error": "" if isinstance(error, AssertionError) else "".join(traceback.format_exception_only(error)).strip(),
+        "error": "" if isinstance(error, AssertionError) else _worded(error, _spelled),
         "where": where_raised(error),
         "assertion": _statement(source, lines[-1] or 0) if lines else "",
-        "returned": repr(calls.returned[0]) if calls.returned else "",
+        "returned": _worded(calls.returned[0], repr) if calls.returned else "",
     }
     return {name: text[:_MAX_SHOWN_CHARS] for name, text in shown.items()}
+
+
+def _worded(value: Any, word: Callable[[Any], str]) -> str:
+    try:
+        return word(value)
+    except Exception:  # What the candidate returned or raised may have no words, or too many of them.
+        return f"something of type {type(value).__name__}"
+
+
+def _spelled(error: BaseException) -> str:
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
 def _statement(source: str, line: int) -> str:

@@ -7,7 +7,7 @@ the next one.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mopd_core.types import Json
@@ -71,7 +71,7 @@ class _Session:
         """Count the next test."""
         test = self.problem.tests[self.tally.done]
         if failure is not None:
-            told = (("Call", test.shown(self.problem.entry_point)), *failure.told)
+            told = (("Call", _worded(lambda: test.shown(self.problem.entry_point))), *failure.told)
             failure = replace(failure, told=told, test=self.tally.done + 1, public=test.public)
         self.tally.add(failure)
 
@@ -94,7 +94,9 @@ class _Session:
         if same_value(expected, got, self.tally.terms.float_tolerance):
             return None
         what = "it returned None" if got is None else "the result is wrong"
-        return Failure(what, told=(("Expected", _shown(expected)), ("Returned", _shown(got))))
+        return Failure(
+            what, told=(("Expected", _worded(lambda: repr(expected))), ("Returned", _worded(lambda: repr(got))))
+        )
 
 
 def _payload(problem: FunctionProblem, tests: Sequence[CallTest]) -> bytes:
@@ -109,8 +111,8 @@ def _read(line: bytes) -> Json:
         return None
 
 
-def _shown(value: Json) -> str:
+def _worded(word: Callable[[], str]) -> str:
     try:
-        return repr(value)
+        return word()
     except RecursionError:
         return "something deeply nested"

@@ -42,11 +42,16 @@ def where_raised(error: BaseException) -> str:
 
 def refer_to_exception(encoder: Encoder, error: BaseException, depth: int) -> Json:
     """The tests' own exception under the nearest name that both sides have."""
-    name = next(names.CLASS_NAMES[kind] for kind in (*type(error).__mro__, Exception) if kind in _SENT)
+    name = names.CLASS_NAMES[nearest(type(error))]
     try:
         return {"e": [name, encoder.encode_all(error.args, depth)]}
     except (UnsendableError, TooDeepError):
         return {"e": [name, [type(error).__name__]]}
+
+
+def nearest(kind: type[BaseException]) -> type[BaseException]:
+    """The class, or the first of its bases that both sides have."""
+    return next(base for base in (*kind.__mro__, Exception) if base in _SENT)
 
 
 def _initialise(kind: Any, error: BaseException, args: list[object]) -> None:

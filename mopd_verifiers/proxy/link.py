@@ -16,6 +16,7 @@ from typing import Any
 from mopd_verifiers.proxy.codec import Decoder, Encoder, TooDeepError, as_list
 from mopd_verifiers.proxy.errors import ProtocolError, UnsendableError
 from mopd_verifiers.proxy.mirror import Mirror
+from mopd_verifiers.proxy.special import SETTLED
 from mopd_verifiers.proxy.trust import Trust
 from mopd_verifiers.proxy.wire import Json, TooLargeError, Wire
 
@@ -25,6 +26,8 @@ MAX_REQUESTS = 2_000_000
 _OPT_IN = 'tests that need this can run beside the candidate, with "in_process": true in the reference'
 _INTERRUPTED = "a request was interrupted"
 _ENDED = "the candidate's process ended"
+_READING = frozenset({*SETTLED, "describe", "dir", "getattr", "__iter__", "__next__", "__getitem__", "__contains__"})
+"""What changes no object that behaves as data does."""
 _REPLIES = (("cells", "ok", "out"), ("cells", "out", "raise"))
 
 
@@ -36,6 +39,7 @@ class Link:
         self.mirror = Mirror(self)
         self.broken: str | None = None
         self.unsendable: str | None = None
+        self.settled: dict[tuple[int, str], Any] = {}
         self._wire = wire
         self._lock = threading.RLock()
         self._left = MAX_REQUESTS
@@ -53,6 +57,10 @@ class Link:
         is_blamed: an operand that cannot be sent is the tests' fault. is_answer: an object that comes back answers.
         """
         with self._lock:
+            if op not in _READING:
+                self.settled.clear()
+            if self.broken is not None:
+                raise ProtocolError(self.broken)
             encoder = Encoder(self.mirror.refer)
             try:
                 request = {
@@ -70,6 +78,10 @@ class Link:
             except ProtocolError as error:
                 self.broken = str(error)
                 raise
+            except StopIteration as error:
+                if op == "__next__":
+                    raise
+                raise RuntimeError("the candidate raised StopIteration") from error
 
     def can_send(self, operand: object) -> bool:
         """Whether the candidate can be given this."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import builtins
+import sys
+from collections.abc import Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -25,7 +27,7 @@ class RemoteModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
-            return self._exported()
+            return self._exported(sys._getframe(1).f_globals)
         if _is_own(name):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return self._mopd_link.mirror.reach(name, self._mopd_link.ask("getattr", self, name))
@@ -42,10 +44,15 @@ class RemoteModule(ModuleType):
     def __dir__(self) -> list[str]:
         return [name for name in self._mopd_link.ask("dir", self) if type(name) is str]
 
-    def _exported(self) -> list[str]:
-        """What `import *` brings: names that occur in the tests, so that a candidate cannot plant others there."""
+    def _exported(self, importer: Mapping[str, object]) -> list[str]:
+        """What `import *` brings: names that occur in the tests, so that a candidate cannot plant others there.
+
+        What the importing module has already stays, and so do Python's own names: the tests judge by these.
+        """
         words = self._mopd_link.trust.words
-        return [name for name in dir(self) if not name.startswith("_") and (words is None or name in words)]
+        taken = importer.keys() | vars(builtins).keys()
+        names = [name for name in dir(self) if not name.startswith("_") and name not in taken]
+        return [name for name in names if words is None or name in words]
 
 
 class RemoteFinder(MetaPathFinder, Loader):

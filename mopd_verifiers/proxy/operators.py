@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from mopd_verifiers.proxy import special
-from mopd_verifiers.proxy.remote import Remote, describe
+from mopd_verifiers.proxy.exceptions import nearest
+from mopd_verifiers.proxy.remote import Remote, RemoteMeta, describe
 
 Method = Callable[..., Any]
 
@@ -14,16 +15,61 @@ _ITSELF = ("__enter__", "__iter__", "__aiter__", *special.IN_PLACE)
 
 
 def _plain(name: str) -> Method:
-    return lambda self, *operands: self._mopd_link.ask(name, self, *operands, is_blamed=self._mopd_is_subject())
+    def method(self: Remote, *operands: object) -> Any:
+        result = self._mopd_link.ask(name, self, *operands, is_blamed=self._mopd_is_subject())
+        return _told_of_difference(self, result)
+
+    return method
+
+
+def _settled(name: str) -> Method:
+    """What an answer says of itself, asked once: it cannot have one length that is right and then another."""
+    ask = _plain(name)
+
+    def method(self: Remote) -> Any:
+        if self._mopd_is_subject() or special.find_special(type(self), "__next__") is not None:
+            return ask(self)
+        settled, key = self._mopd_link.settled, (self._mopd_number, name)
+        if key not in settled:
+            settled[key] = ask(self)
+        return settled[key]
+
+    return method
+
+
+def _leave(self: Remote, kind: Any, *error: object) -> Any:
+    result = self._mopd_link.ask("__exit__", self, _shared(kind), *error, is_blamed=self._mopd_is_subject())
+    return result if _may_suppress(kind) else None
+
+
+async def _leave_asynchronously(self: Remote, kind: Any, *error: object) -> Any:
+    result = self._mopd_link.ask("__aexit__", self, _shared(kind), *error)
+    return result if _may_suppress(kind) else None
+
+
+def _shared(kind: Any) -> Any:
+    """A class of the tests' own exceptions under a name that both sides have."""
+    return nearest(kind) if isinstance(kind, type) and not isinstance(kind, RemoteMeta) else kind
+
+
+def _may_suppress(kind: Any) -> bool:
+    """Whether leaving a `with` may end this exception: never one by which a test fails, is skipped or ends."""
+    return isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, AssertionError)
+
+
+def _told_of_difference(self: Remote, result: object) -> object:
+    """What a difference from the tests' data gives, unless it is data: that would decide how large it is."""
+    trust = self._mopd_link.trust
+    if trust.is_difference(self._mopd_number) and result is not None:
+        if not isinstance(result, Remote):
+            raise _not_data(self)
+        trust.differ(result._mopd_number)
+    return result
 
 
 def _call(self: Remote, /, *operands: Any, **named: Any) -> Any:
-    """Call it. As in a generator, no StopIteration gets out: it would end a `map` in the tests without a word."""
     link = self._mopd_link
-    try:
-        return link.ask("call", self, *operands, named=named, is_blamed=link.mirror.is_asked(self))
-    except StopIteration as error:
-        raise RuntimeError("the candidate raised StopIteration") from error
+    return link.ask("call", self, *operands, named=named, is_blamed=link.mirror.is_asked(self))
 
 
 def _equality(name: str) -> Method:
@@ -57,10 +103,15 @@ def _arithmetic(name: str, *, is_reflected: bool = False) -> Method:
             return _refuse(self, other)
         if not link.can_send(other):
             return NotImplemented
+        is_decisive = _may_decide(self, other)
         result = link.ask(name, *((other, self) if is_reflected else (self, other)), *more)
-        if isinstance(result, Remote) or _may_decide(self, other):
+        if is_decisive:
             return result
-        raise _not_data(self)
+        if not isinstance(result, Remote):
+            raise _not_data(self)
+        if name.replace("__i", "__") in special.COMPARING:
+            link.trust.differ(result._mopd_number)
+        return _told_of_difference(self, result)
 
     return method
 
@@ -140,11 +191,14 @@ def _not_data(self: Remote) -> TypeError:
 
 _KINDS: dict[str, Method] = {
     **{name: _plain(name) for name in special.PLAIN},
+    **{name: _settled(name) for name in special.SETTLED},
     **{name: _order(name) for name in special.ORDER},
     **{name: _arithmetic(name) for name in special.ARITHMETIC},
     **{name: _arithmetic(operator, is_reflected=True) for name, operator in special.REFLECTED.items()},
     **{name: _arithmetic(name) for name in special.IN_PLACE},
     **{name: _asynchronous(name) for name in special.AWAITED},
+    "__exit__": _leave,
+    "__aexit__": _leave_asynchronously,
     "__contains__": _contains,
     "__iter__": _iterate,
     "__aiter__": _plain("__aiter__"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from mopd_verifiers.proxy.trust import PREDICATES
+from mopd_verifiers.proxy.trust import DIFFERENCES, PREDICATES
 
 if TYPE_CHECKING:
     from mopd_verifiers.proxy.link import Link
@@ -42,10 +42,7 @@ class RemoteMeta(type):
     def __call__(cls, *operands: Any, **named: Any) -> Any:
         """Make an instance, which is what the tests test if the class is named."""
         link = cls._mopd_link
-        try:
-            made = link.ask("call", cls, *operands, named=named, is_answer=False)
-        except StopIteration as error:
-            raise RuntimeError("the candidate raised StopIteration") from error
+        made = link.ask("call", cls, *operands, named=named, is_answer=False)
         if isinstance(made, Remote) and issubclass(type(made), cls):
             link.trust.make(cls, made._mopd_number)
         return made
@@ -104,7 +101,8 @@ class Remote(metaclass=RemoteMeta):
         if name.startswith("_mopd_") or not is_forwarded(name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         is_subject = self._mopd_is_subject()
-        if name in PREDICATES and not is_subject:
+        is_named = self._mopd_link.trust.is_named(type(self))
+        if (name in PREDICATES and not is_subject) or (name in DIFFERENCES and not is_named):
             raise AttributeError(f"{describe(self)} cannot answer {name!r} for plain data")
         value = self._mopd_link.ask("getattr", self, name)
         return self._mopd_link.mirror.reach(name, value) if is_subject else value

@@ -50,6 +50,14 @@ PLAIN: dict[str, Callable[..., Any]] = {
 }
 """Hand nothing to the object that would decide a comparison; what they give back is an answer like any other."""
 
+SETTLED = frozenset(
+    {"__len__", "__bool__", "__int__", "__float__", "__complex__", "__index__", "__bytes__", "__abs__"}
+    | {"__trunc__", "__floor__", "__ceil__"}
+)
+"""What an object says of itself, and has to go on saying as long as nothing is done to it."""
+COMPARING = ("__sub__", "__mod__", "__xor__")
+"""What tells of two values how they differ, among arithmetic."""
+
 ORDER: dict[str, Callable[..., Any]] = {f"__{name}__": getattr(operator, name) for name in ("lt", "le", "gt", "ge")}
 CONTAINS: dict[str, Callable[..., Any]] = {"__contains__": operator.contains}
 ARITHMETIC: dict[str, Callable[..., Any]] = {

@@ -10,7 +10,7 @@ its objects is honoured only where the object is what is tested, not what answer
   attribute hands it back it is an answer for good. Every instance of a listed class is a subject.
 * Between a subject and data all operators are honoured. Between an instance of a named class and another object of the
   candidate's too. An instance of a named class may be added to, multiplied by and so on with data as long as an object
-  comes of it.
+  comes of it; what an answer's difference from data (`-`, `%`, `^`) says of itself in data (`abs`, `len`) is refused.
 * Everything else is an answer: it equals only itself, and ordering, `in`, arithmetic, and the predicates that str, set
   and their like have (`startswith`, `issubset`, `isdigit`) raise an error that says why.
 
@@ -27,6 +27,8 @@ PREDICATES = frozenset(
     name for kind in _DATA for name in dir(kind) if name.startswith("is") or name in ("startswith", "endswith")
 )
 """Methods of plain data that are true or false about it."""
+DIFFERENCES = frozenset({"difference", "symmetric_difference", "intersection"})
+"""Methods of sets that say how two of them differ: for instances of a named class."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Trust:
     _misnamed: set[type] = field(default_factory=set)
     _made: set[int] = field(default_factory=set)
     _answered: set[int] = field(default_factory=set)
+    _differences: set[int] = field(default_factory=set)
 
     def reach(self, name: str, one: type) -> None:
         """The tests reached a class by this name."""
@@ -60,6 +63,13 @@ class Trust:
     def keep(self, number: int) -> None:
         """The object came back from an operator that gives the object itself, such as `+=` or `with`."""
         self._answered.discard(number)
+
+    def differ(self, number: int) -> None:
+        """The object tells how an answer differs from the tests' data."""
+        self._differences.add(number)
+
+    def is_difference(self, number: int) -> bool:
+        return number in self._differences
 
     def is_named(self, kind: type) -> bool:
         """Whether a class, or one that it derives from, is named."""

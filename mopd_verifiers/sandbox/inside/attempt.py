@@ -52,7 +52,7 @@ def _in_child(attempt: Callable[[], str]) -> str:
 
 
 def _rlimits() -> str:
-    limits.apply(1.0, limits.address_space() + (_MEMORY_MB << 20), count_threads=False)
+    limits.apply(1.0, limits.address_space() + (_MEMORY_MB << 20), limits.most_threads(is_alone=True))
     try:
         bytearray(4 * _MEMORY_MB << 20)
     except MemoryError:

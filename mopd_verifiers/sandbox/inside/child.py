@@ -26,8 +26,11 @@ _HIGHEST = 1024
 """Above any descriptor that a zygote has: it starts with one and takes few."""
 
 
-def run(task: Task, given: Descriptors, setup: Setup, status: int, parent: int) -> int:
-    """Do one run in this process; return its exit code. status: where to say that all layers are on, or why not."""
+def run(task: Task, given: Descriptors, setup: Setup, status: int, parent: int, threads: int) -> int:
+    """Do one run in this process; return its exit code.
+
+    status: where to say that all layers are on, or why not. threads: how many its user may have.
+    """
     try:
         _arrange(given, status)
         os.setsid()
@@ -38,7 +41,7 @@ def run(task: Task, given: Descriptors, setup: Setup, status: int, parent: int) 
             os.chdir(setup.scratch)
             sys.path.insert(0, setup.scratch)
         _renew_streams()
-        _put_on(setup, task, parent)
+        _put_on(setup, task, parent, threads)
         os.write(_STATUS, ARMED)
         os.close(_STATUS)
     except BaseException as error:  # a boundary: nothing of the program may run after it
@@ -48,10 +51,10 @@ def run(task: Task, given: Descriptors, setup: Setup, status: int, parent: int) 
     return leave.finish(lambda: entry(Job(source.decode("utf-8", "surrogatepass"), payload, _REPORT, channel)))
 
 
-def _put_on(setup: Setup, task: Task, parent: int) -> None:
+def _put_on(setup: Setup, task: Task, parent: int, threads: int) -> None:
     """Every layer, in an order in which none hinders the next."""
     if setup.held_bytes is not None:
-        limits.apply(task.wall_s, setup.held_bytes + (task.memory_mb << 20), setup.counts_threads)
+        limits.apply(task.wall_s, setup.held_bytes + (task.memory_mb << 20), threads)
     if setup.uid is not None:
         identity.drop_uid(setup.uid)
     if setup.counted_as is not None:

@@ -37,14 +37,14 @@ class Setup:
     """What each child puts on; None where a layer is not put on.
 
     held_bytes: of address space by the zygote; a run's memory comes on top. uid: the user to become. counted_as: the
-    user to count threads as, for a child that stays who it is. counts_threads: whether threads can be bounded, the user
-    having no others. ruleset: of Landlock. filter: of system calls.
+    user to count threads as, for a child that stays who it is. is_alone: whether all threads of that user
+    are the program's. ruleset: of Landlock. filter: of system calls.
     """
 
     held_bytes: int | None
     uid: int | None
     counted_as: int | None
-    counts_threads: bool
+    is_alone: bool
     ruleset: int | None
     filter: bytes | None
     scratch: str

@@ -72,7 +72,7 @@ def _prepare(kind: Kind, is_contained: bool, number: int) -> tuple[Setup, dict[s
         held_bytes=limits.address_space() if "rlimits" in kind.layers else None,
         uid=uid,
         counted_as=counted_as,
-        counts_threads=uid is not None or counted_as is not None or (is_contained and limits.are_by_namespace()),
+        is_alone=uid is not None or counted_as is not None or (is_contained and limits.are_by_namespace()),
         ruleset=landlock.build(paths.rules(library, packages, kind.scratch)) if "landlock" in kind.layers else None,
         filter=seccomp.build(bool(kind.scratch)) if "seccomp" in kind.layers else None,
         scratch=kind.scratch,
@@ -96,12 +96,12 @@ def _user(number: int, seen: list[Path]) -> tuple[int | None, int | None, str]:
 def _run(control: socket.socket, task: Task, given: Descriptors, setup: Setup) -> None:
     """Fork, wait until the child has ended (killing it when told to), and say how it ended."""
     words, status = os.pipe()
-    parent = os.getpid()
+    parent, threads = os.getpid(), limits.most_threads(setup.is_alone)
     pid = os.fork()
     if not pid:
         code = 1
         try:
-            code = child.run(task, given, setup, status, parent)
+            code = child.run(task, given, setup, status, parent, threads)
         finally:
             os._exit(code)
     for descriptor in (*given.all(), status):

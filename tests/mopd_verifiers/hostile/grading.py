@@ -1,8 +1,9 @@
 """Runs `mopd verify` on a file of candidates as different users would, and says what it left behind.
 
 Programs under `attacks` say in comments what they try, for which kind of reference, and what they print where they
-succeed. `@NAMES@` in them are filled in. Every one does little harm should it get out: it touches only what this module
-made for it.
+succeed. `@NAMES@` in them are filled in. Where `attacks/tests` has a file of the same name, it holds the tests instead
+of the usual ones: one test, or a function `check`. Every program does little harm should it get out: it touches only
+what this module made for it.
 """
 
 from __future__ import annotations
@@ -215,9 +216,18 @@ def attacks(kinds: tuple[str, ...], timeout_s: float) -> list[dict[str, Any]]:
         source = path.read_text()
         about = header(source)
         if about["kind"] in kinds:
-            reference = {**_reference(about["kind"], about.get("expected", "@TOKEN@")), "timeout_s": timeout_s}
+            reference = _reference(about["kind"], about.get("expected", "@TOKEN@")) | _own_tests(path)
+            reference["timeout_s"] = timeout_s
             rows.append({"id": path.stem, "response": f"My program:\n```python\n{source}```\n", "reference": reference})
     return rows
+
+
+def _own_tests(path: Path) -> dict[str, Any]:
+    tests = path.parent / "tests" / path.name
+    if not tests.exists():
+        return {}
+    text = tests.read_text()
+    return {"test": text} if "def check(" in text else {"files": {"test_solution.py": text}, "n_tests": 1}
 
 
 def _reference(kind: str, expected: str) -> dict[str, Any]:

@@ -300,3 +300,108 @@ def test_changes_reach_nothing_but_this_calls_arguments(load):
     solution.keep(items)
     solution.spoil()
     assert items == [1]
+
+
+def test_an_answer_keeps_to_what_it_says_of_itself_until_something_is_done_to_it(load):
+    solution = load(
+        """
+        class Box:
+            def __init__(self): self.items, self.asked = [1, 2], 0
+            def __len__(self): return len(self.items)
+            def add(self, item): self.items.append(item)
+        class Liar:
+            asked = 0
+            def __len__(self): self.asked += 1; return 3 if self.asked == 1 else 0
+            def __float__(self): self.asked += 1; return float(self.asked)
+            def __iter__(self): return iter(())
+        def box(): return Box()
+        def liar(): return Liar()
+        """
+    )
+    box, liar = solution.box(), solution.liar()
+    assert len(box) == 2
+    box.add(5)
+    assert len(box) == 3
+    assert [len(liar), len(liar)] == [3, 3]
+    assert float(liar) == float(liar)
+    with pytest.raises(TypeError, match="3 items"):
+        list(liar)
+
+
+def test_a_difference_from_data_says_nothing_of_its_size(load):
+    solution = load(
+        """
+        class Vector:
+            def __init__(self, *items): self.items = items
+            def __sub__(self, other): return self
+            __rsub__ = __mod__ = __rmod__ = __isub__ = __mul__ = __sub__
+            def __neg__(self): return self
+            def __abs__(self): return 0
+            __len__ = __abs__
+            def __bool__(self): return False
+        def answer(): return Vector(1)
+        """
+    )
+    assert abs(solution.Vector(1) - 5) == 0
+    assert abs(solution.answer() * 5) == 0
+    for differ in (lambda x: x - 5, lambda x: 5 - x, lambda x: -(x % 5)):
+        for size in (abs, len, bool):
+            with pytest.raises(TypeError, match="plain data"):
+                size(differ(solution.answer()))
+
+
+def test_sets_differ_from_data_only_as_instances_of_a_named_class(load):
+    solution = load(
+        """
+        class Bag:
+            def difference(self, other): return set()
+        def hidden(): return Sly()
+        class Sly:
+            def difference(self, other): return set()
+        """
+    )
+    assert solution.Bag().difference({1}) == set()
+    assert not hasattr(solution.hidden(), "difference")
+
+
+def test_no_stop_iteration_ends_what_the_tests_go_through(load):
+    solution = load(
+        """
+        class Stops:
+            def __getitem__(self, key): raise StopIteration
+            def __len__(self): raise StopIteration
+            @property
+            def value(self): raise StopIteration
+        def answer(): return Stops()
+        def numbers(): yield 1
+        """
+    )
+    stops = solution.answer()
+    for ask in (lambda: stops["a"], lambda: len(stops), lambda: stops.value):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            ask()
+    assert list(solution.numbers()) == [1]
+
+
+def test_a_with_of_the_candidates_cannot_swallow_a_failure(load):
+    solution = load(
+        """
+        class Swallows:
+            def __enter__(self): return self
+            def __exit__(self, kind, error, trace): self.kind = kind; return True
+        """
+    )
+    with solution.Swallows() as swallows:
+        raise ValueError
+    assert swallows.kind is ValueError
+    for failure in (AssertionError, pytest.fail.Exception):
+        with pytest.raises(failure), swallows:
+            raise failure("no")
+    solution._mopd_link.check()
+
+
+def test_a_star_import_takes_no_name_from_the_tests(load):
+    load("def abs(x): return 0\ndef math(): pass\ndef f(): return 1")
+    names = {"math": math}
+    exec("from solution import *", names)
+    assert [names["math"], "abs" in names, names["f"]()] == [math, False, 1]

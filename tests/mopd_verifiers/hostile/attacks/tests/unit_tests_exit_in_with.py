@@ -1,0 +1,6 @@
+import solution
+
+
+def test_value():
+    with solution.Timer() as timer:
+        assert timer.solve(7) == "@TOKEN@"
