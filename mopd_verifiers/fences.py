@@ -2,7 +2,7 @@
 
 A block is opened by three or more backticks or tildes, and closed by at least as many; what an indented fence holds
 loses that much indentation. The last block may be left open, and one that is open where a Python block begins ends
-there.
+there. Only the first `MAX_FENCES` fences of a text count.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 _FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)([^\n]*+)$", re.MULTILINE)
 _PYTHON = re.compile(r"[{.\s]*(?:python|py)[\d.]*(?![\w+#-])", re.IGNORECASE)
 _TEXT = re.compile(r"\S")
+MAX_FENCES = 10_000
 _FURTHER_INDENT = 3
 """A closing fence may be indented by so much more than its opening one; further in, it is the program's own text."""
 
@@ -60,7 +62,7 @@ def has_fence(text: str) -> bool:
 def blocks(text: str) -> Iterator[Block]:
     """All blocks, in order; lines have to end in a plain newline."""
     opened: re.Match[str] | None = None
-    for fence in _FENCE.finditer(text):
+    for fence in islice(_FENCE.finditer(text), MAX_FENCES):
         if opened is None:
             if "`" not in fence[3] or fence[2][0] == "~":
                 opened = fence

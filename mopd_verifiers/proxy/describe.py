@@ -2,11 +2,12 @@
 
 `{"h": [number, class]}` is an object, `{"c": number}` a class, `{"n": name}` a class of `names`, `{"nt": [class,
 *items]}` a named tuple, and `{"e": [class, args, text, where, number]}` an exception; a number stands for one object
-as long as the process lives.
+as long as the process lives. A scalar of numpy goes as the number that it holds.
 """
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Collection
 from typing import Any
@@ -47,6 +48,9 @@ class Objects:
             return {"n": name} if name is not None else {"c": self.number(value)}
         if issubclass(kind, BaseException):
             return self._exception(encoder, value, depth)
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and issubclass(kind, numpy.generic):
+            return encoder.encode(value.item(), depth + 1)
         if is_named_tuple(kind):
             return {"nt": [self.number(kind), *encoder.encode_all(tuple(value), depth)]}
         return {"h": [self.number(value), self.number(kind)]}

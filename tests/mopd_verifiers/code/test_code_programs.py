@@ -183,3 +183,9 @@ def test_a_response_of_ten_megabytes_is_judged(code, padding):
     assert judged(code, long + "\n" + fenced("print(sum(map(int, input().split())))"), SUM).status == "passed"
     assert judged(code, long, SUM).status == "failed"
     assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64"])
+def test_humaneval_takes_a_scalar_of_numpy_for_its_number(code, kind):
+    source = f"import numpy as np\n\ndef increment(n):\n    return None if n is None else np.{kind}(n) + 1"
+    assert judged(code, fenced(source), INCREMENT).status == "passed"
