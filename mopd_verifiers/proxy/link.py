@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from mopd_verifiers.proxy.codec import Decoder, Encoder, TooDeepError, as_list
@@ -39,7 +39,7 @@ class Link:
         self.mirror = Mirror(self)
         self.broken: str | None = None
         self.unsendable: str | None = None
-        self.settled: dict[tuple[int, str], Any] = {}
+        self.settled: dict[tuple[int, Hashable], Any] = {}
         self._wire = wire
         self._lock = threading.RLock()
         self._left = MAX_REQUESTS

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from mopd_verifiers.proxy import special
 from mopd_verifiers.proxy.exceptions import nearest
 from mopd_verifiers.proxy.remote import Remote, RemoteMeta, describe
+from mopd_verifiers.proxy.settled import settle, settle_items, settle_iteration, settle_reversal
 
 Method = Callable[..., Any]
 
@@ -18,21 +19,6 @@ def _plain(name: str) -> Method:
     def method(self: Remote, *operands: object) -> Any:
         result = self._mopd_link.ask(name, self, *operands, is_blamed=self._mopd_is_subject())
         return _told_of_difference(self, result)
-
-    return method
-
-
-def _settled(name: str) -> Method:
-    """What an answer says of itself, asked once: it cannot have one length that is right and then another."""
-    ask = _plain(name)
-
-    def method(self: Remote) -> Any:
-        if self._mopd_is_subject() or special.find_special(type(self), "__next__") is not None:
-            return ask(self)
-        settled, key = self._mopd_link.settled, (self._mopd_number, name)
-        if key not in settled:
-            settled[key] = ask(self)
-        return settled[key]
 
     return method
 
@@ -130,20 +116,7 @@ def _keeping_itself(method: Method) -> Method:
 
 
 def _iterate(self: Remote) -> Any:
-    iterator = self._mopd_link.ask("__iter__", self)
-    if special.find_special(type(self), "__len__") is None or self._mopd_is_subject():
-        return iterator
-    return _counted(self, iterator, len(self))
-
-
-def _counted(remote: Remote, iterator: Iterator[object], length: int) -> Iterator[object]:
-    """What an answer iterates over, as long as it is as long as it says."""
-    count = 0
-    for item in iterator:
-        count += 1
-        yield item
-    if count != length:
-        raise TypeError(f"{describe(remote)}, says that it holds {length} items, and gave {count}")
+    return self._mopd_link.ask("__iter__", self)
 
 
 def _await(self: Remote) -> Generator[None, None, Any]:
@@ -191,7 +164,7 @@ def _not_data(self: Remote) -> TypeError:
 
 _KINDS: dict[str, Method] = {
     **{name: _plain(name) for name in special.PLAIN},
-    **{name: _settled(name) for name in special.SETTLED},
+    **{name: settle(name, _plain(name)) for name in special.SETTLED},
     **{name: _order(name) for name in special.ORDER},
     **{name: _arithmetic(name) for name in special.ARITHMETIC},
     **{name: _arithmetic(operator, is_reflected=True) for name, operator in special.REFLECTED.items()},
@@ -200,7 +173,9 @@ _KINDS: dict[str, Method] = {
     "__exit__": _leave,
     "__aexit__": _leave_asynchronously,
     "__contains__": _contains,
-    "__iter__": _iterate,
+    "__getitem__": settle_items(_plain("__getitem__")),
+    "__iter__": settle_iteration(_iterate, _plain("__getitem__")),
+    "__reversed__": settle_reversal(_plain("__reversed__")),
     "__aiter__": _plain("__aiter__"),
     "__await__": _await,
     "__call__": _call,
