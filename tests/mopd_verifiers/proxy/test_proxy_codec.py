@@ -71,12 +71,8 @@ def shape(value):
     if isinstance(value, list | tuple | deque):
         return type(value), [shape(item) for item in value]
     if isinstance(value, set | frozenset):
-        return type(value), {shape_of_hashable(item) for item in value}
+        return type(value), sorted(repr(shape(item)) for item in value)
     return type(value), repr(value)
-
-
-def shape_of_hashable(value):
-    return repr(shape(value))
 
 
 @settings(max_examples=300, deadline=None)

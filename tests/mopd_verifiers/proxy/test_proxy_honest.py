@@ -513,7 +513,9 @@ def test_a_module_that_cannot_be_imported_says_why(load, source, kind, text):
         load(source)
 
 
-@pytest.mark.parametrize("unsendable", [lambda x: x, object(), io.TextIOWrapper(io.BytesIO())], ids=repr)
+@pytest.mark.parametrize(
+    "unsendable", [lambda x: x, object(), io.TextIOWrapper(io.BytesIO())], ids=["function", "object", "file"]
+)
 def test_what_cannot_be_sent_is_the_tests_fault(open_session, unsendable):
     session = open_session("def f(x): return 1")
     solution = session.load("solution")
