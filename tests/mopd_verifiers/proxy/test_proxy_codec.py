@@ -177,7 +177,6 @@ def test_depth_is_bounded_both_ways():
         {"sl": [1, 2, 3, 4]},
         {"ct": [1]},
     ],
-    ids=repr,
 )
 def test_what_no_encoder_writes_is_refused(encoded):
     with pytest.raises(ProtocolError):

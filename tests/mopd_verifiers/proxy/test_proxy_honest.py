@@ -59,7 +59,6 @@ def test_functions(load):
         int,
         ValueError,
     ],
-    ids=repr,
 )
 def test_plain_data_crosses_both_ways_as_it_is(load, value):
     back = load("def same(value): return value").same([value])
