@@ -182,7 +182,7 @@ def test_stdin(judged, monkeypatch):
     assert [r.status for r in judged(STDIN)] == ["passed"] * 3
 
 
-@pytest.mark.parametrize("cut", [b"no gzip at all", gzip.compress(b"x" * 10_000)[:-12]])
+@pytest.mark.parametrize("cut", [b"no gzip at all", gzip.compress(b"x" * 10_000)[:-12]], ids=["no gzip", "cut short"])
 def test_a_broken_gzip_names_the_file(judged, tmp_path, cut):
     path = tmp_path / "f.jsonl.gz"
     path.write_bytes(cut)
