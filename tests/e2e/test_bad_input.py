@@ -129,7 +129,7 @@ MISTAKES = {
 def folder(tmp_path: Path) -> Path:
     for name, rows in FILES.items():
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    (tmp_path / "unknown.yaml").write_text("divergence: jds\n", encoding="utf-8")
+    (tmp_path / "unknown.yaml").write_text("data: bundled\ndivergence: jds\n", encoding="utf-8")
     (tmp_path / "misspelt.toml").write_text('data = "bundled"\n[rollout]\ngroup_sise = 4\n', encoding="utf-8")
     (tmp_path / "wrong-type.toml").write_text('data = "bundled"\n[training]\nsteps = "ten"\n', encoding="utf-8")
     (tmp_path / "broken.yaml").write_text("training: [\n", encoding="utf-8")

@@ -107,7 +107,7 @@ def test_a_misspelt_hook_is_refused_with_the_nearest(install: Install, points: P
     problem = only_problem(points())
     assert problem.startswith(
         "plugin typo 1.0 (plugin 'typo') implements a hook that does not exist: 'mopd_register_verifier'. "
-        "Did you mean 'mopd_register_verifiers'? Hooks: mopd_register_datasets, "
+        "Did you mean 'mopd_register_verifiers'? Hooks: mopd_examine, mopd_register_datasets, "
     )
 
 
