@@ -2,8 +2,8 @@
 
 The contract of every built-in `value_and_grad`: inputs are never written to. An outcome of probability 0 contributes
 nothing (0 ln 0 = 0), so -inf on either side makes no NaN; NaN that comes in goes out, so the loop sees a broken forward
-pass. The value is clamped to >= 0 apart from the derivative, so rounding below 0 loses no gradient. At most three
-tensors of [n, M] and a mask are alive at once: M may be a whole vocabulary.
+pass. The value is clamped to >= 0 apart from the derivative, so rounding below 0 loses no gradient. At most four
+tensors of [n, M] are alive at once, beside the inputs: M may be a whole vocabulary.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mopd_core.divergences.closed_form import ClosedForm, log_mixture, weighted_log_ratio
+from mopd_core.divergences.closed_form import ClosedForm
 
 
 class JSD(ClosedForm):
@@ -20,8 +20,14 @@ class JSD(ClosedForm):
     @torch.no_grad()
     def value_and_grad(self, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
         """The derivative is (1 - w) p ln(p / m)."""
-        log_m = log_mixture(log_q, log_p, self.weight)
-        grad = weighted_log_ratio(log_p, log_m).mul_(1.0 - self.weight)
-        of_teacher = weighted_log_ratio(log_q, log_m, out=log_m).sum(-1)
-        value = of_teacher.mul_(self.weight).add_(grad.sum(-1)).clamp_(min=0.0)
-        return value, grad
+        p, q = log_p.exp(), log_q.exp()
+        log_m = torch.lerp(p, q, self.weight).clamp_(min=torch.finfo(p.dtype).tiny).log_()
+        of_student = _weigh(p, log_p - log_m)
+        of_teacher = _weigh(q, torch.sub(log_q, log_m, out=log_m))
+        grad = of_student.mul_(1.0 - self.weight)
+        return of_teacher.sum(-1).mul_(self.weight).add_(grad.sum(-1)).clamp_(min=0.0), grad
+
+
+def _weigh(probs: Tensor, log_ratio: Tensor) -> Tensor:
+    """Their product, in place of the ratio [n, M]; 0 where both are 0 and the ratio is -inf. It is at most finite."""
+    return log_ratio.clamp_(min=torch.finfo(log_ratio.dtype).min).mul_(probs)

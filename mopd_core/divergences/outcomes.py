@@ -36,11 +36,15 @@ class Outcomes:
             student_logits = student_logits / self.config.temperature
             teacher_logits = teacher_logits / self.config.temperature
         top_k = self.config.top_k
-        if top_k is None or top_k >= student_logits.shape[-1]:
+        if top_k is None or self.are_all(student_logits.shape[-1]):
             return student_logits.log_softmax(-1), teacher_logits.log_softmax(-1)
         chooser = student_logits if self.config.support == "student" else teacher_logits
         ids = chooser.detach().topk(top_k, dim=-1).indices
         return self._restrict(student_logits, ids), self._restrict(teacher_logits, ids)
+
+    def are_all(self, vocabulary: int) -> bool:
+        """Whether the outcomes are all `vocabulary` tokens."""
+        return self.config.top_k is None or self.config.top_k >= vocabulary
 
     def _restrict(self, logits: Tensor, ids: Tensor) -> Tensor:
         if self.config.remainder == "renormalise":

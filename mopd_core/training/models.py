@@ -5,8 +5,11 @@ Weights are fp32; passes compute in `compute_dtype` through autocast. A family w
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,10 @@ from mopd_core.config.sections import ModelConfig, TrainingConfig
 from mopd_core.errors import ConfigError, ModelError
 from mopd_core.training import attention
 from mopd_core.training.layout import FlatSequences, lay_out
+from mopd_core.training.lora import merged_weights
+from mopd_core.training.shards import rest, whole
+
+_log = logging.getLogger(__name__)
 
 
 def resolve_path(path: str) -> str:
@@ -42,12 +49,22 @@ def resolve_path(path: str) -> str:
 
 
 def choose_device(config: TrainingConfig) -> torch.device:
-    """CUDA where there is one and `training.device` allows it."""
+    """CUDA where there is one and `training.device` allows it; of several processes each has a device of its own."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "training.device is cuda, but torch sees no CUDA device; use auto or cpu, or see `mopd doctor`"
         )
-    return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    local = os.environ.get("LOCAL_RANK")
+    if local is None:
+        return torch.device("cuda")
+    if int(local) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"more processes were started on this machine than its {torch.cuda.device_count()} CUDA devices; start one "
+            "a device, or set training.device=cpu"
+        )
+    return torch.device("cuda", int(local))
 
 
 def choose_dtype(config: TrainingConfig, device: torch.device) -> torch.dtype:
@@ -141,6 +158,8 @@ def stop_ids(model: PreTrainedModel, tokenizer: Any) -> tuple[int, ...]:
 def flat_hidden(model: nn.Module, sequences: FlatSequences) -> Tensor:
     """Final hidden states [n, D] of flat sequences; row i predicts the token after row i."""
     decoder = model.get_decoder()  # type: ignore[operator]
+    if model.config._attn_implementation != attention.NAME:  # type: ignore[union-attr]
+        return _padded_hidden(decoder, sequences)
     output = decoder(
         input_ids=sequences.token_ids[None],
         position_ids=sequences.positions[None],
@@ -148,6 +167,22 @@ def flat_hidden(model: nn.Module, sequences: FlatSequences) -> Tensor:
         flat_layout=sequences,
     )
     return output.last_hidden_state[0]  # type: ignore[no-any-return]
+
+
+def _padded_hidden(decoder: nn.Module, sequences: FlatSequences) -> Tensor:
+    """The same of a model that cannot share prefixes: a row a sequence, padded where causality hides it, on the right.
+
+    A token that several sequences share is taken from one of them: in all of them it is the same function of the same
+    tokens. One call of the decoder, as every rank makes where weights are split.
+    """
+    longest = max(len(rows) for rows in sequences.rows)
+    input_ids = sequences.token_ids.new_zeros(len(sequences.rows), longest)
+    place = torch.zeros_like(sequences.token_ids)
+    for number, rows in enumerate(sequences.rows):
+        input_ids[number, : len(rows)] = sequences.token_ids[rows]
+        place[rows] = number * longest + torch.arange(len(rows), device=rows.device)
+    hidden: Tensor = decoder(input_ids=input_ids, use_cache=False).last_hidden_state
+    return hidden.flatten(0, 1)[place]
 
 
 class Head:
@@ -163,12 +198,29 @@ class Head:
         self.vocabulary: int = self.linear.weight.shape[0]
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self.linear(hidden)
+        return self.finish(self.linear(hidden))
+
+    def finish(self, logits: Tensor) -> Tensor:
+        """The linear layer's outputs [n, V], scaled and then soft-capped."""
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.softcap is not None:
             logits = torch.tanh(logits / self.softcap) * self.softcap
         return logits
+
+    def before_finish(self, slope: Tensor, logits: Tensor) -> Tensor:
+        """From the derivative by the finished `logits` [n, V] to that by the linear layer's outputs."""
+        if self.softcap is not None:
+            slope = slope * (1.0 - (logits / self.softcap).square_())
+        return slope * self.scale if self.scale != 1.0 else slope
+
+    @property
+    def plain(self) -> nn.Linear | None:
+        """The linear layer, if it is no more than its weight and bias: no adapter, no hook, no sharded weight."""
+        linear = self.linear
+        if type(linear) is not nn.Linear or type(linear.weight) is not nn.Parameter or "forward" in vars(linear):
+            return None
+        return None if linear._forward_hooks or linear._forward_pre_hooks else linear
 
     def parameters(self) -> list[nn.Parameter]:
         """What of the head is trained."""
@@ -179,30 +231,54 @@ class Head:
 def check_flat_forward(model: PreTrainedModel) -> None:
     """Compare the flat pass and `Head` with the model's own forward on two probes that share a prefix.
 
-    Raises `ModelError` for an architecture that mixes tokens outside the attention interface, or whose head is another.
+    An architecture that mixes tokens outside the attention interface, or in ways that ours does not know, is switched
+    to its own attention, with a warning: its sequences then share nothing. Raises `ModelError` where its own attention
+    gives other logits too, and so the head is another.
     """
+    reason = _difference(model, "sdpa")
+    if reason is None:
+        return
+    model.set_attn_implementation("eager")  # the one that knows all that a family's attention does
+    if difference := _difference(model, "eager"):
+        raise _unsupported(model, difference)
+    _warn_unshared(type(model).__name__, reason)
+
+
+@cache
+def _warn_unshared(name: str, reason: str) -> None:
+    """Once for a family: student and teacher are mostly of one."""
+    _log.warning(
+        "%s cannot share prefixes (%s): every sequence is computed whole and padded, which takes more time and memory",
+        name,
+        reason,
+    )
+
+
+def _difference(model: PreTrainedModel, reference: str) -> str | None:
+    """How `flat_hidden` and `Head` differ from the model's own forward with the attention `reference`, if they do."""
     vocabulary = int(model.get_output_embeddings().weight.shape[0])
     probe = (torch.arange(48) * 7919 % vocabulary).int().numpy()
     other = probe.copy()
     other[24:] = other[24:][::-1]
     device = next(model.parameters()).device
     layout = lay_out([probe, other]).to(device)
+    implementation = model.config._attn_implementation
     try:
         flat = Head(model)(flat_hidden(model, layout))
-        _check_windows(model.config, layout)
-        model.set_attn_implementation("sdpa")
+        if implementation == attention.NAME:
+            _check_windows(model.config, layout)
+        model.set_attn_implementation(reference)
         pairs = zip((probe, other), layout.rows, strict=True)
         worst = max(
             (flat[rows] - model(torch.from_numpy(ids).long()[None].to(device)).logits[0]).abs().max().item()
             for ids, rows in pairs
         )
     except (TypeError, ValueError, AttributeError) as error:
-        raise _unsupported(model, f"{type(error).__name__}: {error}") from error
+        return f"{type(error).__name__}: {str(error).split('. ', 1)[0]}"
     finally:
-        model.set_attn_implementation(attention.NAME)
+        model.set_attn_implementation(implementation)
     scale = flat.abs().max().item()
-    if not worst <= 1e-3 * scale:
-        raise _unsupported(model, f"logits of shared sequences differ by {worst:.3g} from the model's own")
+    return None if worst <= 1e-3 * scale else f"logits of shared sequences differ by {worst:.3g} from the model's own"
 
 
 def _check_windows(config: Any, layout: FlatSequences) -> None:
@@ -210,24 +286,28 @@ def _check_windows(config: Any, layout: FlatSequences) -> None:
     kinds = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None)
     is_used = not kinds or "sliding_attention" in kinds
-    handed_over = {window for _, _, window in layout.masks}
-    if "chunked_attention" in kinds or (window is not None and is_used and window not in handed_over):
+    if "chunked_attention" in kinds or (window is not None and is_used and window not in layout.windows):
         raise ValueError("its layers do not hand the span of their attention to the attention interface")
 
 
 def _unsupported(model: PreTrainedModel, reason: str) -> ModelError:
     return ModelError(
-        f"{type(model).__name__} cannot be trained on flat, prefix-shared sequences ({reason}). Supported are "
-        "decoder-only models whose layers mix tokens through transformers' attention interface alone"
+        f"{type(model).__name__} cannot be trained: its output head is not one that we know ({reason}). Supported are "
+        "decoder-only models whose logits are a linear layer of the last hidden state, scaled or soft-capped"
     )
 
 
 class StudentWeights:
-    """The student's weights for `Generator.sync_weights`, under the names of its checkpoint; tied weights come once."""
+    """The student's weights for `Generator.sync_weights`, under the names of its checkpoint; tied weights come once.
+
+    Adapters come merged. Where weights are split over ranks, every rank has to take all of them: each one is gathered
+    when it is its turn.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for name, parameter in self.model.named_parameters():
-            yield name, parameter.detach()
+        rest(self.model)
+        for name, tensor in merged_weights(self.model):
+            yield name, whole(tensor)

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mopd_core.divergences import config as configs
-from mopd_core.divergences import factories
+from mopd_core.divergences import factories, tiles
 from mopd_core.divergences.config import DivergenceConfig
 from mopd_core.divergences.head import HeadLoss, HeadTokens, chunk_size
 from mopd_core.divergences.outcomes import Outcomes
@@ -20,6 +21,12 @@ from mopd_core.errors import PluginError
 from mopd_core.training.models import Head
 
 V, D, N, M = 23, 6, 17, 11
+
+
+@pytest.fixture(autouse=True)
+def _tiles_of_two_rows(monkeypatch):
+    """Smaller than the chunks here; a vocabulary this small would make one tile of each."""
+    monkeypatch.setattr(tiles, "CPU_ENTRIES", 2 * V)
 
 
 def kl(log_a, log_b):
@@ -85,16 +92,18 @@ class Case:
     Tied: the hidden states are the head's own weights, moved by a matrix, as embeddings are.
     """
 
-    def __init__(self, tied=False, bias=False, dtype=torch.float64, **head_options):
+    def __init__(self, tied=False, bias=False, dtype=torch.float64, kind=nn.Linear, low_rank=False, **head_options):
         draw = torch.Generator().manual_seed(0)
 
         def normal(*shape):
             return torch.randn(*shape, generator=draw, dtype=torch.float64).to(dtype)
 
-        self.linear = nn.Linear(D, V, bias=bias, dtype=dtype)
+        self.linear = kind(D, V, bias=bias, dtype=dtype)
         with torch.no_grad():
             for parameter in self.linear.parameters():
                 parameter.copy_(normal(*parameter.shape))
+        if low_rank:
+            self.linear = LowRank(self.linear, normal)
         config = SimpleNamespace(**head_options)
         self.head = Head(SimpleNamespace(config=config, get_output_embeddings=lambda: self.linear))
         self.tied = tied
@@ -112,7 +121,7 @@ class Case:
         return self.inputs + self.linear.weight[torch.arange(N) % V] if self.tied else self.inputs
 
     def gradients(self, loss):
-        return torch.autograd.grad(loss, [self.inputs, *self.linear.parameters()])
+        return torch.autograd.grad(loss, [self.inputs, *self.head.parameters()])
 
     def loss(self, divergence, options, chunk, sampling_temperature=1.0, count=7.0, teacher=True, tokens=None):
         outcomes = Outcomes(DivergenceConfig(**options))
@@ -183,19 +192,62 @@ HEADS = {
 }
 
 
+class Unknown(nn.Linear):
+    """A class that the head knows nothing of, so that only autograd can tell its gradients."""
+
+
+class LowRank(nn.Module):
+    """A frozen head with an adapter of rank 2, as LoRA has them: logits W h + 0.5 B A h."""
+
+    def __init__(self, base, draw):
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.down, self.up = (nn.Parameter(draw(*shape)) for shape in ((2, D), (V, 2)))
+
+    @property
+    def weight(self):
+        return self.base.weight
+
+    def forward(self, hidden):
+        return self.base(hidden) + 0.5 * hidden @ self.down.T @ self.up.T
+
+
 @pytest.mark.parametrize("options", ["full", "tail"])
+@pytest.mark.parametrize("kind", [nn.Linear, Unknown])
 @pytest.mark.parametrize("head", HEADS)
-def test_every_head(head, options):
+def test_every_head(head, kind, options):
     config, build, formula = FORMULAS["jsd"]
-    check(Case(**HEADS[head]), build(config, None), formula, OUTCOMES[options], chunk=3)
+    case = Case(**HEADS[head], kind=kind)
+    assert (case.head.plain is None) == (kind is Unknown)
+    check(case, build(config, None), formula, OUTCOMES[options], chunk=3)
+
+
+def test_an_adapter_on_the_head_is_trained_and_its_base_is_not():
+    config, build, formula = FORMULAS["jsd"]
+    check(Case(low_rank=True), build(config, None), formula, {}, chunk=3)
 
 
 @pytest.mark.parametrize("chunk", [1, 3, M - 1, M, M + 1, 1000])
+@pytest.mark.parametrize("tile", [1, 3, 1000])
 @pytest.mark.parametrize("name", ["jsd", "third party"])
-def test_any_chunk_size(name, chunk):
+def test_any_chunk_and_tile_size(name, tile, chunk, monkeypatch):
+    monkeypatch.setattr(tiles, "CPU_ENTRIES", tile * V)
     config, build, formula = FORMULAS["jsd"]
     divergence, formula = (HalfSquares(), HalfSquares()) if name == "third party" else (build(config, None), formula)
     check(Case(tied=True), divergence, formula, {"top_k": 5}, chunk, sampling_temperature=0.7, count=3.0)
+
+
+@pytest.mark.parametrize("options", ["full", "tail"])
+@pytest.mark.parametrize("name", ["jsd", "third party"])
+def test_any_number_of_threads(name, options):
+    """The caller's gradient mode does not extend to them; nothing may rely on it."""
+    config, build, formula = FORMULAS["jsd"]
+    divergence, formula = (HalfSquares(), HalfSquares()) if name == "third party" else (build(config, None), formula)
+    torch.set_num_threads(2)
+    try:
+        check(Case(tied=True), divergence, formula, OUTCOMES[options], chunk=7)
+    finally:
+        torch.set_num_threads(1)
 
 
 def weights_of(case, **given):
@@ -216,6 +268,44 @@ def test_tokens_without_weights_give_no_gradient():
         loss, _ = case.loss(HalfSquares(), {}, 4, teacher=teacher)
         assert loss == 0
         assert all(not gradient.any() for gradient in case.gradients(loss))
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, Unknown])
+def test_tokens_without_weights_among_others(kind):
+    """They come in another order to the head than the caller's, and change nothing, be they infinitely far apart."""
+    config, build, formula = FORMULAS["reverse-kl"]
+    idle = torch.arange(M) % 3 == 1
+    case = Case(kind=kind, bias=True)
+    w, d = (weights.masked_fill(idle, 0.0) for weights in (case.tokens.logprob_weights, case.tokens.divergence_weights))
+    case = weights_of(case, logprob_weights=w, divergence_weights=d, teacher_rows=torch.arange(M))
+    check(case, build(config, None), formula, {}, chunk=4)
+    wanted, *_ = case.dense(formula, {})
+    expected = case.gradients(wanted)
+    case.teacher.all = case.teacher.all.clone()
+    case.teacher.all[1, 5] = -math.inf
+    loss, stats = case.loss(build(config, None), {}, 4)
+    assert stats.divergence.isinf().tolist() == [i == 1 for i in range(M)]
+    torch.testing.assert_close(loss, wanted, rtol=1e-9, atol=0)
+    assert_equal_gradients(case.gradients(loss), expected)
+
+
+@pytest.mark.parametrize("name", ["forward-kl", "reverse-kl", "jsd", "skew-kl", "total-variation", "alpha"])
+def test_a_token_that_both_sides_rule_out_changes_nothing(name):
+    """Its logits are -inf. It is nobody's target."""
+    config, build, formula = FORMULAS[name]
+    case = Case(bias=True)
+    case = weights_of(case, targets=case.tokens.targets.clamp(max=V - 2))
+    with torch.no_grad():
+        case.linear.bias[-1] = -math.inf
+    case.teacher.all[:, -1] = -math.inf
+    loss, stats = case.loss(build(config, None), {}, 4)
+    logits, teacher = case.dense_logits()[:, :-1], case.teacher.all[case.tokens.teacher_rows, :-1]
+    log_p = logits.log_softmax(-1)
+    w, d = case.tokens.logprob_weights.double(), case.tokens.divergence_weights.double()
+    of_tokens = w * log_p[torch.arange(M), case.tokens.targets] + d * formula(log_p, teacher.log_softmax(-1))
+    torch.testing.assert_close(loss, of_tokens.sum() / 7, rtol=1e-9, atol=0)
+    torch.testing.assert_close(stats.entropy, -(log_p.exp() * log_p).sum(-1))
+    assert_equal_gradients(case.gradients(loss), case.gradients(of_tokens.sum() / 7))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -248,23 +338,36 @@ def test_stats_are_what_they_say(chunk):
     assert scored.divergence.isnan().all()
 
 
+class Heights(TorchDispatchMode):
+    """Notes how many rows the tensors [rows, V] have that any operation makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        for tensor in output if isinstance(output, tuple | list) else [output]:
+            if isinstance(tensor, torch.Tensor) and tensor.dim() == 2 and tensor.shape[1] == V:
+                self.seen.add(tensor.shape[0])
+        return output
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, Unknown])
 @pytest.mark.parametrize("call", ["loss", "score"])
-def test_logits_of_more_than_a_chunk_never_exist(call):
-    case = Case()
-    sizes = []
-    case.linear.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
-    asked = []
-    teacher = Given(case.teacher.all)
-    teacher.logits = lambda rows: asked.append(len(rows)) or case.teacher.all[rows]
-    case.teacher = teacher
-    if call == "loss":
-        loss, _ = case.loss(HalfSquares(), {}, 4)
-        loss.backward()
-    else:
-        HeadLoss(case.head, HalfSquares(), Outcomes(DivergenceConfig()), 1.0, 4).score(
-            case.hidden(), case.tokens, teacher
-        )
-    assert sizes == asked == [4, 4, 3]
+def test_logits_of_more_than_a_chunk_never_exist(call, kind):
+    """The head's own gradient is [V, D] and its transpose [D, V]."""
+    case, asked = Case(kind=kind), []
+    teacher = SimpleNamespace(logits=lambda rows: asked.append(len(rows)) or case.teacher.all[rows])
+    head_loss = HeadLoss(case.head, HalfSquares(), Outcomes(DivergenceConfig()), 1.0, 4)
+    with Heights() as heights:
+        if call == "loss":
+            head_loss(case.hidden(), case.tokens, teacher, 1.0)[0].backward()
+        else:
+            head_loss.score(case.hidden(), case.tokens, teacher)
+    assert asked == [4, 4, 3]
+    assert 4 in heights.seen
+    assert max(heights.seen - {D}) == 4
 
 
 def test_gradients_scale_with_what_comes_from_above():
@@ -274,8 +377,21 @@ def test_gradients_scale_with_what_comes_from_above():
         torch.testing.assert_close(double, 2 * one)
 
 
-def test_a_frozen_head_gets_no_gradient():
-    case = Case()
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_a_second_backward_pass_adds_the_same_again(scale):
+    case = Case(tied=True, bias=True)
+    loss = scale * case.loss(HalfSquares(), {}, 4)[0]
+    expected = case.gradients(scale * case.dense(HalfSquares(), {})[0])
+    loss.backward(retain_graph=True)
+    loss.backward()
+    for parameter, once in zip([case.inputs, *case.head.parameters()], expected, strict=True):
+        torch.testing.assert_close(parameter.grad, 2 * once)
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, Unknown])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_frozen_head_gets_no_gradient(bias, kind):
+    case = Case(bias=bias, kind=kind)
     case.linear.requires_grad_(False)
     loss, _ = case.loss(HalfSquares(), {}, 4)
     expected, *_ = case.dense(HalfSquares(), {})
@@ -291,6 +407,34 @@ def test_low_precision_logits_are_scored_in_fp32(dtype):
     expected = Case().loss(HalfSquares(), {}, 4)[0]
     torch.testing.assert_close(loss.double(), expected, rtol=0.05, atol=1e-3)
     assert all(gradient.dtype == dtype for gradient in case.gradients(loss))
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, Unknown])
+@pytest.mark.parametrize("head", ["plain", "tied", "bias", "tied, scaled and soft-capped"])
+def test_bf16_products_come_close_to_fp32(head, kind):
+    """bf16 keeps 8 bits: gradients are within 4% of their largest entry, and summed in the parameters' own dtype."""
+    config, build, formula = FORMULAS["jsd"]
+    case = Case(**HEADS[head], kind=kind, dtype=torch.float32)
+    expected, of_tokens, _ = case.dense(formula, {})
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, stats = case.loss(build(config, None), {}, 4)
+    assert loss.dtype == stats.divergence.dtype == torch.float32
+    torch.testing.assert_close(loss.double(), expected, rtol=0.02, atol=1e-3)
+    torch.testing.assert_close(stats.divergence, of_tokens, rtol=0.05, atol=5e-3)
+    found = case.gradients(loss)
+    assert all(gradient.dtype == torch.float32 for gradient in found)
+    assert_equal_gradients(found, case.gradients(expected), tolerance=0.04)
+
+
+def test_the_same_hidden_states_and_head_in_bf16_are_at_no_distance():
+    """The teacher goes through the head as a module, the student perhaps not: both have to round alike."""
+    case = Case(bias=True, dtype=torch.float32, final_logit_softcapping=2.0, logit_scale=3.0)
+    case = weights_of(case, teacher_rows=case.tokens.rows)
+    case.teacher = SimpleNamespace(logits=lambda rows: case.head(case.hidden()[rows]).detach())
+    config, build, _ = FORMULAS["reverse-kl"]
+    with torch.autocast("cpu", torch.bfloat16):
+        _, stats = case.loss(build(config, None), {}, 4)
+    assert stats.divergence.max() < 1e-6
 
 
 @pytest.mark.parametrize("closed", [True, False])
@@ -346,10 +490,10 @@ def test_what_is_not_finite_comes_out(bad):
 
 
 def test_chunks_fit_their_memory():
-    """1 MiB holds 2^18 fp32 numbers: 8 copies of 32 rows of 1024."""
-    assert chunk_size(1024, 1) == 32
-    assert chunk_size(151_936, 512) == 110
+    """1 MiB holds 2^18 fp32 numbers: 3 copies of 85 rows of 1024, and a third of a row."""
+    assert chunk_size(1024, 1) == 85
+    assert chunk_size(151_936, 512) == 294
     assert chunk_size(10**9, 1) == 1
     for vocabulary, mib in itertools.product((7, 1000, 50_000), (1, 64)):
         size = chunk_size(vocabulary, mib)
-        assert size == 1 or 4 * 8 * vocabulary * size <= mib * 2**20
+        assert size == 1 or 4 * 3 * vocabulary * size <= mib * 2**20

@@ -1,0 +1,130 @@
+"""One chunk of tokens through the output head: logits forward, gradients of hidden states and head back.
+
+A plain linear head is two products each way, into buffers that all chunks share; any other module (an adapter on the
+head, a sharded weight) runs as it is and goes back through autograd. Both read and write a chunk in tiles of its rows.
+A kind of head with a closed form of its own gets its `HeadPass` here and a line in `head_pass`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mopd_core.divergences.tokens import at_least_fp32
+from mopd_core.training.models import Head
+
+
+class HeadPass(Protocol):
+    """The head while it is evaluated chunk by chunk.
+
+    gradients: those of the head's parameters, in their order, summed over the chunks so far.
+    """
+
+    gradients: list[Tensor]
+
+    def forward(self, hidden: Tensor) -> None:
+        """Take a chunk's hidden states [n, D]."""
+        ...
+
+    def logits(self, part: slice) -> Tensor:
+        """The chunk's logits of some rows, [rows, V], at least fp32. They may be overwritten by `put`."""
+        ...
+
+    def put(self, part: slice, slope: Tensor, logits: Tensor) -> None:
+        """Take the derivative by these rows' `logits`, [rows, V] each."""
+        ...
+
+    def backward(self, rows: int) -> Tensor:
+        """Gradients of the chunk's first `rows` hidden states [rows, D]; adds to `gradients`. All were `put`."""
+        ...
+
+
+def head_pass(head: Head, hidden: Tensor, chunk_tokens: int) -> HeadPass:
+    """How to evaluate `head` on chunks of at most `chunk_tokens` rows of `hidden` [m, D]."""
+    linear = head.plain
+    if linear is None:
+        return AutogradPass(head)
+    return LinearPass(head, linear, hidden, chunk_tokens)
+
+
+class LinearPass:
+    """A linear layer's logits are W h + b; with slope g, the gradients are g W, g^T h and the sum of g over rows.
+
+    Products are in the dtype that autocast would choose, the head's gradients in its own.
+    """
+
+    def __init__(self, head: Head, linear: nn.Linear, hidden: Tensor, chunk_tokens: int) -> None:
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else linear.weight.dtype
+        self.head = head
+        bias: nn.Parameter | None = linear.bias
+        self.weight = linear.weight.detach().to(dtype)
+        self.bias = None if bias is None else bias.detach().to(dtype)
+        self.buffer = hidden.new_empty(chunk_tokens, head.vocabulary, dtype=dtype)
+        self.of_weight = torch.zeros_like(linear.weight) if linear.weight.requires_grad else None
+        self.of_bias = torch.zeros_like(bias) if bias is not None and bias.requires_grad else None
+        self.gradients = [total for total in (self.of_weight, self.of_bias) if total is not None]
+
+    def forward(self, hidden: Tensor) -> None:
+        self.hidden = hidden.to(self.buffer.dtype)
+        self.output = self.buffer[: len(hidden)]
+        if self.bias is None:
+            torch.mm(self.hidden, self.weight.T, out=self.output)
+        else:
+            torch.addmm(self.bias, self.hidden, self.weight.T, out=self.output)
+
+    def logits(self, part: slice) -> Tensor:
+        return at_least_fp32(self.head.finish(self.output[part]))
+
+    def put(self, part: slice, slope: Tensor, logits: Tensor) -> None:
+        self.output[part] = self.head.before_finish(slope, logits)
+
+    def backward(self, rows: int) -> Tensor:
+        slope, hidden = self.output[:rows], self.hidden[:rows]
+        if self.of_weight is not None:
+            _add_product(self.of_weight, slope.T, hidden)
+        if self.of_bias is not None:
+            self.of_bias += slope.sum(0)
+        return slope @ self.weight
+
+
+class AutogradPass:
+    """Any module, differentiated a chunk at a time."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.parameters = head.parameters()
+        self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
+
+    def forward(self, hidden: Tensor) -> None:
+        with torch.enable_grad():
+            self.hidden = hidden.detach().requires_grad_()
+            self.output = self.head(self.hidden)
+        self.slope = torch.zeros_like(self.output)
+
+    def logits(self, part: slice) -> Tensor:
+        return at_least_fp32(self.output.detach()[part])
+
+    def put(self, part: slice, slope: Tensor, logits: Tensor) -> None:
+        self.slope[part] = slope
+
+    def backward(self, rows: int) -> Tensor:
+        output, slope = self.output, self.slope
+        del self.output, self.slope  # Else they would outlive the making of the next chunk's.
+        if rows == 0:
+            return self.hidden[:0]
+        slope[rows:] = 0.0
+        of_hidden, *of_head = torch.autograd.grad(output, [self.hidden, *self.parameters], slope)
+        for total, gradient in zip(self.gradients, of_head, strict=True):
+            total += gradient
+        return of_hidden[:rows]
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, without a tensor of the product's size where the dtypes allow it."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
