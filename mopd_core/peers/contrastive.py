@@ -36,7 +36,10 @@ class ContrastiveConfig(SlotsConfig):
 
 
 class ContrastiveSelector:
-    """Most targets of a group are shown the same peers; only a target that is one of them sees a replacement."""
+    """All targets of a group are shown the same peers, but for those peers, which are shown another set of them.
+
+    Where a group has too few for two such sets, only the target's own slot is filled by another peer.
+    """
 
     def __init__(self, config: ContrastiveConfig) -> None:
         self._config = config
@@ -53,11 +56,15 @@ class ContrastiveSelector:
     def _select_target(
         self, number: int, target: int, success_order: Sequence[int], failure_order: Sequence[int]
     ) -> PeerSelection:
-        successes = as_peers(number, choose(success_order, target, self._config.successes), "success")
-        if bool(successes) != (self._config.show_failures == "always"):
+        n_successes, n_failures = self._config.successes, self._config.failures
+        both = self._config.show_failures == "always"
+        with_successes = failure_order[:n_failures] if both else ()
+        chosen = choose(success_order, target, n_successes, with_successes)
+        successes = as_peers(number, chosen, "success")
+        if bool(successes) != both:
             return PeerSelection(target, successes)
-        failures = as_peers(number, choose(failure_order, target, self._config.failures), "failure")
-        return PeerSelection(target, successes + failures)
+        failures = choose(failure_order, target, n_failures, success_order[:n_successes] if both else ())
+        return PeerSelection(target, successes + as_peers(number, failures, "failure"))
 
 
 def build(config: ContrastiveConfig, context: RunContext) -> ContrastiveSelector:

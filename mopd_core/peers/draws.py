@@ -5,7 +5,7 @@ Equal peers in equal order are equal teacher prompts, which are rendered once an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from random import Random
 from typing import TypeVar
 
@@ -40,9 +40,16 @@ class Draws:
         return self.shuffled(group, group.failures, "failures")
 
 
-def choose(order: Sequence[int], target: int, count: int) -> list[int]:
-    """The first `count` of the order without the target; the next in order takes its slot, the other slots stay."""
-    chosen = list(order[:count])
+def choose(order: Sequence[int], target: int, count: int, beside: Collection[int] = ()) -> list[int]:
+    """`count` of the order for a target: the first ones, or the next ones if the target is one of the first.
+
+    beside: what else the first ones are shown with; a target among it is shown the next ones too, so that the targets
+    that need another context all share one. Where the order holds too few for that, the next in order takes the
+    target's slot, and the other slots stay.
+    """
+    chosen, reserve = list(order[:count]), list(order[count : 2 * count])
+    if len(reserve) == count and (target in chosen or target in beside):
+        return reserve
     if target in chosen:
         slot = chosen.index(target)
         chosen[slot : slot + 1] = order[count : count + 1]

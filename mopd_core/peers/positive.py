@@ -9,8 +9,8 @@ from pydantic import Field
 
 from mopd_core.config.base import PluginConfig
 from mopd_core.contexts import RunContext
-from mopd_core.peers.draws import Draws, as_peers, choose
-from mopd_core.types import PeerSelection, RolloutGroup
+from mopd_core.peers.contrastive import ContrastiveConfig, ContrastiveSelector
+from mopd_core.types import Peer, PeerSelection, RolloutGroup
 
 
 class PositiveConfig(PluginConfig):
@@ -27,18 +27,17 @@ class PositiveSelector:
     """Shows the successes that `contrastive` would show, and no failure."""
 
     def __init__(self, config: PositiveConfig) -> None:
-        self._config = config
+        self._original = ContrastiveSelector(ContrastiveConfig(successes=config.successes))
 
     def select(self, groups: Sequence[RolloutGroup], rng: Random) -> list[list[PeerSelection]]:
-        draws = Draws(rng)
-        return [self._select_group(number, group, draws) for number, group in enumerate(groups)]
-
-    def _select_group(self, number: int, group: RolloutGroup, draws: Draws) -> list[PeerSelection]:
-        order = draws.successes(group)
         return [
-            PeerSelection(target, as_peers(number, choose(order, target, self._config.successes), "success"))
-            for target in range(len(group))
+            [PeerSelection(selection.target, _successes(selection)) for selection in chosen]
+            for chosen in self._original.select(groups, rng)
         ]
+
+
+def _successes(selection: PeerSelection) -> tuple[Peer, ...]:
+    return tuple(peer for peer in selection.peers if peer.role == "success")
 
 
 def build(config: PositiveConfig, context: RunContext) -> PositiveSelector:

@@ -6,8 +6,10 @@ it, so the last response token is never an input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from operator import attrgetter, itemgetter
 
 import numpy as np
 import torch
@@ -113,7 +115,7 @@ def _concatenate(arrays: Sequence[np.ndarray]) -> Tensor:
 
 
 def micro_batches(batch: StepBatch, mask: Tensor, distilled: Tensor, budget: int) -> Iterator[MicroBatch]:
-    """Cut a step into passes of about `budget` tokens, groups kept together where they fit.
+    """Cut a step into passes of at most `budget` tokens, or a target each, groups kept together where they fit.
 
     mask: [n] bool, the tokens to evaluate. distilled: [n] bool, those of them that the teacher has to score.
     """
@@ -125,20 +127,36 @@ def micro_batches(batch: StepBatch, mask: Tensor, distilled: Tensor, budget: int
 def _cut(targets: Sequence[Target], budget: int) -> Iterator[list[Target]]:
     members: list[Target] = []
     used = 0
-    for target in targets:
-        cost = _cost(target, members[-1] if members else None)
-        if members and used + cost > budget:
+    for _, of_group in groupby(targets, key=attrgetter("group")):
+        group = _by_context(of_group)
+        whole = sum(_cost(target, previous) for previous, target in pairwise([None, *group]) if target)
+        if members and used + whole > budget:
             yield members
             members, used = [], 0
-            cost = _cost(target, None)
-        members.append(target)
-        used += cost
+        for target in group:
+            cost = _cost(target, members[-1] if members else None)
+            if members and used + cost > budget:
+                yield members
+                members, used = [], 0
+                cost = _cost(target, None)
+            members.append(target)
+            used += cost
     if members:
         yield members
 
 
+def _by_context(targets: Iterable[Target]) -> list[Target]:
+    """Targets with one teacher's prompt side by side, in the order in which the prompts first appear."""
+    first: dict[bytes, int] = {}
+    prompts = (
+        (target, b"" if target.teacher_prompt is None else target.teacher_prompt.tobytes()) for target in targets
+    )
+    placed = [(first.setdefault(prompt, len(first)), target) for target, prompt in prompts]
+    return [target for _, target in sorted(placed, key=itemgetter(0))]
+
+
 def _cost(target: Target, previous: Target | None) -> int:
-    """Tokens that a target adds after its neighbour at most: prefixes that the layout shares are counted once."""
+    """Tokens that a target adds after its neighbour at most: all but `MIN_SHARED - 1` tokens of a common prompt go."""
     cost = 0
     for prompt, other in (
         (target.prompt, previous.prompt if previous else None),
@@ -146,7 +164,7 @@ def _cost(target: Target, previous: Target | None) -> int:
     ):
         if prompt is not None:
             shared = 0 if other is None else common_prefix(prompt, other)
-            cost += len(prompt) - (shared if shared >= MIN_SHARED else 0) + len(target.response)
+            cost += len(prompt) - max(0, shared - MIN_SHARED + 1) + len(target.response)
     return cost
 
 

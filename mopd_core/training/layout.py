@@ -1,13 +1,16 @@
 """Flat, ragged sequences: every token stands once, and prefixes that sequences share are computed once.
 
-A micro-batch's sequences form a prefix tree. Its segments lie end to end in one row of tokens [n]; a segment sees
-itself, causally, and all of its ancestors. Nothing is padded. `attention` runs a model over this layout.
+A micro-batch's sequences form a prefix tree. Its segments lie end to end in one row of tokens [n], siblings side by
+side; a segment sees itself, causally, and all of its ancestors. Nothing is padded. `attention` runs a model over this
+layout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby, pairwise
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -17,7 +20,7 @@ from torch import Tensor
 Ids = NDArray[np.int32]
 
 MIN_SHARED = 16
-"""Shorter common prefixes are computed twice: a segment costs more than it saves."""
+"""Fewer tokens in common are computed twice: a segment costs more than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class FlatSequences:
     """The sequences of a micro-batch.
 
     token_ids, positions: [n] int64. rows: for every sequence the flat row of each of its tokens. masks: attention masks
-    by shape, filled in by `attention` and shared by all layers.
+    by shape, and windows: the spans of attention that layers asked for; `attention` fills both in.
     """
 
     token_ids: Tensor
@@ -47,6 +50,7 @@ class FlatSequences:
     segments: tuple[Segment, ...]
     rows: tuple[Tensor, ...]
     masks: dict[tuple[int, int, int | None], Tensor] = field(default_factory=dict)
+    windows: set[int | None] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.token_ids)
@@ -56,13 +60,22 @@ class FlatSequences:
             self.token_ids.to(device), self.positions.to(device), self.segments, tuple(r.to(device) for r in self.rows)
         )
 
+    def families(self) -> Iterator[tuple[tuple[slice, ...], slice]]:
+        """For every segment with children, in order: the spans from the root to it, and the span of its children."""
+        for ancestors, children in groupby(self.segments, key=attrgetter("ancestors")):
+            if ancestors:
+                spans = [child.span for child in children]
+                yield ancestors, slice(spans[0].start, spans[-1].stop)
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class _Node:
-    tokens: Ids
+    """What the sequences `members` share, from token `offset` up to `end`."""
+
+    members: tuple[int, ...]
     offset: int
-    children: list[_Node] = field(default_factory=list)
-    start: int = -1
+    end: int
+    children: tuple[_Node, ...]
 
 
 def common_prefix(a: Ids, b: Ids) -> int:
@@ -72,53 +85,61 @@ def common_prefix(a: Ids, b: Ids) -> int:
     return int(differ[0]) if len(differ) else size
 
 
-def _split(node: _Node, at: int) -> None:
-    """Cut a node in two; its children hang below the lower half."""
-    lower = _Node(node.tokens[at:], node.offset + at, node.children)
-    node.tokens, node.children = node.tokens[:at], [lower]
+def _grow(sequences: Sequence[Ids]) -> tuple[_Node, ...]:
+    """The roots of the tree. In lexicographic order, what a run of sequences has in common its neighbours have."""
+    equal: dict[bytes, list[int]] = {}
+    for number, sequence in enumerate(sequences):
+        equal.setdefault(sequence.astype(">u4").tobytes(), []).append(number)
+    order = [tuple(equal[key]) for key in sorted(equal)]
+    shared = [common_prefix(sequences[one[0]], sequences[other[0]]) for one, other in pairwise(order)]
+
+    def branches(first: int, last: int, at: int) -> Iterator[_Node]:
+        """The nodes of sequences first to last of the order, which agree up to token `at`."""
+        cuts = [place + 1 for place in range(first, last) if shared[place] < at + MIN_SHARED]
+        for start, stop in pairwise([first, *cuts, last + 1]):
+            end = min(shared[start : stop - 1], default=len(sequences[order[start][0]]))
+            if end > at:
+                members = tuple(chain.from_iterable(order[start:stop]))
+                yield _Node(members, at, end, tuple(branches(start, stop - 1, end)))
+
+    return tuple(branches(0, len(order) - 1, 0)) if order else ()
 
 
-def _insert(root: _Node, sequence: Ids) -> list[_Node]:
-    """Add a sequence to the tree; the nodes below the root that spell it."""
-    path, node, at = [], root, 0
-    while at < len(sequence):
-        rest = sequence[at:]
-        shared = [(common_prefix(child.tokens, rest), child) for child in node.children]
-        length, child = max(shared, key=lambda pair: (pair[0], pair[0] == len(pair[1].tokens)), default=(0, None))
-        if child is None or length < min(MIN_SHARED, len(child.tokens)):
-            child = _Node(rest, at)
-            node.children.append(child)
-        elif length < len(child.tokens):
-            _split(child, length)
-        path.append(child)
-        node, at = child, at + len(child.tokens)
-    return path
-
-
-def _place(node: _Node, ancestors: tuple[slice, ...], start: int, segments: list[Segment]) -> int:
-    """Lay a subtree out in the flat row from `start`, parents first; where the next one begins."""
-    for child in node.children:
-        child.start = start
-        segment = Segment(start, len(child.tokens), ancestors, child.offset)
+def _place(
+    nodes: Sequence[_Node],
+    ancestors: tuple[slice, ...],
+    start: int,
+    segments: list[Segment],
+    rows: list[list[NDArray[np.int64]]],
+) -> int:
+    """Lay siblings out in the flat row from `start`, then what hangs below each; where the next segment begins."""
+    spans = []
+    for node in nodes:
+        segment = Segment(start, node.end - node.offset, ancestors, node.offset)
+        start = segment.span.stop
         segments.append(segment)
-        start = _place(child, (*ancestors, segment.span), start + segment.length, segments)
+        spans.append(segment.span)
+        for member in node.members:
+            rows[member].append(np.arange(segment.start, start))
+    for node, span in zip(nodes, spans, strict=True):
+        start = _place(node.children, (*ancestors, span), start, segments, rows)
     return start
 
 
 def lay_out(sequences: Sequence[Ids]) -> FlatSequences:
     """Arrange sequences (each [S] int32) as a prefix tree, sharing prefixes of at least `MIN_SHARED` tokens."""
-    root = _Node(np.zeros(0, dtype=np.int32), 0)
-    for sequence in sequences:
-        _insert(root, sequence)
     segments: list[Segment] = []
-    total = _place(root, (), 0, segments)
+    parts: list[list[NDArray[np.int64]]] = [[np.zeros(0, dtype=np.int64)] for _ in sequences]
+    total = _place(_grow(sequences), (), 0, segments, parts)
     tokens = np.zeros(total, dtype=np.int64)
     positions = np.zeros(total, dtype=np.int64)
-    rows = []
-    for sequence in sequences:
-        path = _insert(root, sequence)
-        row = np.concatenate([np.arange(n.start, n.start + len(n.tokens)) for n in path] or [np.zeros(0, np.int64)])
+    rows = [np.concatenate(of_sequence) for of_sequence in parts]
+    for sequence, row in zip(sequences, rows, strict=True):
         tokens[row] = sequence
         positions[row] = np.arange(len(sequence))
-        rows.append(torch.from_numpy(row.astype(np.int64)))
-    return FlatSequences(torch.from_numpy(tokens), torch.from_numpy(positions), tuple(segments), tuple(rows))
+    return FlatSequences(
+        torch.from_numpy(tokens),
+        torch.from_numpy(positions),
+        tuple(segments),
+        tuple(torch.from_numpy(row) for row in rows),
+    )

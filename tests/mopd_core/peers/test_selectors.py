@@ -1,6 +1,7 @@
 """Built-in selectors on hand-made groups.
 
-1. Every target of a group reads one drawn order, so that only a chosen peer sees a replacement, in its own slot.
+1. Every target of a group reads one drawn order: all but the peers that it puts first see those, and the peers
+   themselves see the next ones, or, where the group has too few, a replacement in their own slot.
 2. Successes stand before failures; a control's roles are those of its slots.
 3. A target without a success among its peers is shown nothing by `contrastive`, or failures where it is asked to.
 4. A group's draws do not depend on the other groups; with equal generators, controls match their original.
@@ -51,9 +52,18 @@ def contrastive(**options):
 
 
 class TestChoose:
-    def test_a_chosen_target_is_replaced_in_its_slot(self):
+    def test_a_chosen_target_is_shown_the_next_ones(self):
         order = [4, 1, 7, 2]
-        assert choose(order, 9, 2) == [4, 1]
+        assert choose(order, 9, 2) == choose(order, 7, 2) == [4, 1]
+        assert choose(order, 4, 2) == choose(order, 1, 2) == [7, 2]
+
+    def test_so_is_a_target_that_is_chosen_for_another_slot(self):
+        assert choose([4, 1, 7, 2], 9, 2, beside=[9]) == [7, 2]
+        assert choose([4, 1, 7], 9, 2, beside=[9]) == [4, 1]
+        assert choose([4, 1], 9, 0, beside=[9]) == []
+
+    def test_where_too_few_are_left_the_target_is_replaced_in_its_slot(self):
+        order = [4, 1, 7]
         assert choose(order, 4, 2) == [7, 1]
         assert choose(order, 1, 2) == [4, 7]
         assert choose(order, 7, 2) == [4, 1]
@@ -96,11 +106,27 @@ class TestContrastive:
     def test_two_successes_and_a_failure(self):
         group = make_group("p", "SFSFSFSF")
         draws = Draws(Random(5))
-        a, b, c, _ = draws.successes(group)
+        a, b, c, d = draws.successes(group)
         f, g, *_ = draws.failures(group)
-        expected = dict.fromkeys(range(8), f"S{a} S{b} F{f}")
-        expected |= {a: f"S{c} S{b} F{f}", b: f"S{a} S{c} F{f}", f: f"S{a} S{b} F{g}"}
+        expected = dict.fromkeys(range(8), f"S{a} S{b} F{f}") | dict.fromkeys((a, b, f), f"S{c} S{d} F{g}")
         assert shown(contrastive(), group, seed=5) == [[expected[target] for target in range(8)]]
+
+    def test_too_few_for_another_set(self):
+        group = make_group("p", "SFSFSF")
+        draws = Draws(Random(5))
+        a, b, c = draws.successes(group)
+        f, g, _ = draws.failures(group)
+        expected = dict.fromkeys(range(6), f"S{a} S{b} F{f}")
+        expected |= {a: f"S{c} S{b} F{g}", b: f"S{a} S{c} F{g}", f: f"S{a} S{b} F{g}"}
+        assert shown(contrastive(), group, seed=5) == [[expected[target] for target in range(6)]]
+
+    def test_a_failure_that_nobody_is_shown_is_no_peer(self):
+        """With `no-success` the successes stand alone, so no failure needs another set of them."""
+        group = make_group("p", "SSSSFF")
+        a, b, c, d = Draws(Random(5)).successes(group)
+        expected = dict.fromkeys(range(6), f"S{a} S{b}") | dict.fromkeys((a, b), f"S{c} S{d}")
+        (peers,) = shown(contrastive(show_failures="no-success"), group, seed=5)
+        assert peers == [expected[target] for target in range(6)]
 
     def test_without_a_peer_success_nothing_is_shown(self):
         assert shown(contrastive(), make_group("p", "FSF")) == [["S1 F2", "", "S1 F0"]]
@@ -126,7 +152,7 @@ class TestContrastive:
 
     def test_the_draws_of_a_seed_stay_what_they_are(self):
         """A later version that resumes a run must show it the same peers: a change here goes into the changelog."""
-        expected = dict.fromkeys(range(8), "S2 S0 F7") | {0: "S2 S4 F7", 2: "S4 S0 F7", 7: "S2 S0 F1"}
+        expected = dict.fromkeys(range(8), "S2 S0 F7") | dict.fromkeys((0, 2, 7), "S4 S6 F1")
         assert shown(contrastive(), make_group("prompt-7", "SFSFSFSF"), seed=11) == [list(expected.values())]
 
 
@@ -229,7 +255,8 @@ class TestSuccessOnlyMatched:
         group = make_group("p", "SSSSFF")
         a, b, c, d = Draws(Random(5)).successes(group)
         expected = dict.fromkeys(range(6), f"S{a} S{b} S{c}")
-        expected |= {a: f"S{c} S{b} S{d}", b: f"S{a} S{c} S{d}", c: f"S{a} S{b} S{d}"}
+        expected |= {a: f"S{c} S{d} S{b}", b: f"S{c} S{d} S{a}", c: f"S{a} S{b} S{d}"}
+        expected |= {Draws(Random(5)).failures(group)[0]: f"S{c} S{d} S{a}"}
         selector = SuccessOnlyMatchedSelector(SuccessOnlyMatchedConfig())
         assert shown(selector, group, seed=5) == [[expected[target] for target in range(6)]]
 
@@ -331,6 +358,13 @@ class TestProperties:
             for selection in chosen:
                 if selection.target not in common and group.successes:
                     assert [peer.index for peer in selection.peers] == common
+
+    @given(st.text(alphabet="SFU", min_size=6, max_size=16), seeds)
+    def test_two_contexts_are_enough_where_the_group_has_them(self, outcomes, seed):
+        group = make_group("p", outcomes)
+        (peers,) = shown(contrastive(), group, seed=seed)
+        if len(group.successes) >= 4 and len(group.failures) >= 2:
+            assert sorted(peers.count(text) for text in set(peers)) == [3, len(outcomes) - 3]
 
     @given(steps, seeds)
     def test_a_group_is_drawn_for_alone(self, groups, seed):

@@ -1,4 +1,8 @@
-"""The flat, prefix-shared pass is the plain forward of every sequence, in values and in gradients."""
+"""The flat, prefix-shared pass is the plain forward of every sequence, in values and in gradients.
+
+Full, sliding-window and grouped-query attention; on a CPU, layers without a window go through `tree_attention`, and
+elsewhere through masks, which are tested here too.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,16 @@ import numpy as np
 import pytest
 import torch
 
+from mopd_core.training import tree_attention
 from mopd_core.training.layout import MIN_SHARED, lay_out
 from mopd_core.training.models import flat_hidden
+
+
+@pytest.fixture(params=["by parts", "by masks"])
+def _way(request, monkeypatch):
+    """Both ways of attending where there is no window."""
+    if request.param == "by masks":
+        monkeypatch.setattr(tree_attention, "supports", lambda *_: False)
 
 
 @pytest.fixture
@@ -39,6 +51,7 @@ def test_prefixes_are_shared_here(sequences):
     assert max(len(segment.ancestors) for segment in lay_out(sequences).segments) == 2
 
 
+@pytest.mark.usefixtures("_way")
 @pytest.mark.parametrize(("implementation", "tolerance"), [("sdpa", 1e-9), ("eager", 1e-5)])
 def test_hidden_states_are_the_plain_forwards(model, sequences, plain, implementation, tolerance):
     """transformers' eager attention takes its softmax in fp32, so that only sdpa can agree in float64."""
@@ -58,6 +71,7 @@ def gradients(model, hidden):
     return {name: parameter.grad.clone() for name, parameter in model.get_decoder().named_parameters()}
 
 
+@pytest.mark.usefixtures("_way")
 def test_gradients_are_the_plain_forwards(model, sequences, plain):
     found = gradients(model, rows_of(model, sequences))
     expected = gradients(model, [plain(model, ids) for ids in sequences])
@@ -76,10 +90,10 @@ def change_of(model, layout, changed_row):
     return ((before - after).abs() > 1e-12).any(-1)
 
 
-def test_no_sequence_sees_a_token_of_another(model, sequences):
-    layout = lay_out(sequences)
+def check_no_leak(model, layout):
+    """A token of one sequence alone changes nothing in the others, and its last one nothing outside of it."""
     for number, rows in enumerate(layout.rows):
-        others = torch.cat([layout.rows[other] for other in range(len(sequences)) if other != number])
+        others = torch.cat([layout.rows[other] for other in range(len(layout.rows)) if other != number])
         foreign = torch.isin(torch.arange(len(layout)), rows, invert=True)
         changed = change_of(model, layout, int(rows[-1]))
         assert changed[rows[-1]]
@@ -89,16 +103,32 @@ def test_no_sequence_sees_a_token_of_another(model, sequences):
             assert not change_of(model, layout, int(rows[own][0]))[others].any()
 
 
-def test_the_leak_test_sees_a_leak(make_exact, sequences):
-    model, layout = make_exact(), lay_out(sequences)
-    *kept, last = layout.segments
-    neighbour = next(segment for segment in layout.segments if segment.span not in (last.span, *last.ancestors))
-    leaking = replace(layout, segments=(*kept, replace(last, ancestors=(neighbour.span, *last.ancestors), offset=99)))
-    leaking.masks[last.length, 99 + last.length, None] = torch.ones(
-        last.length, neighbour.length + sum(s.stop - s.start for s in last.ancestors) + last.length, dtype=torch.bool
-    )
-    assert change_of(model, leaking, neighbour.start)[last.span].any()
-    assert not change_of(model, layout, neighbour.start)[last.span].any()
+@pytest.mark.usefixtures("_way")
+def test_no_sequence_sees_a_token_of_another(model, sequences):
+    check_no_leak(model, lay_out(sequences))
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("family", ["qwen3", "llama-untied", "gemma3-mixed"])
+def test_a_leak_between_neighbours_is_found(make_exact, family, draw_ids, plain):
+    """Planted: the second of two siblings sees the first, as if that stood before it."""
+    model, prefix = make_exact(family), draw_ids(24, 1)
+    sequences = [np.concatenate([prefix, [n], draw_ids(8, n)]).astype(np.int32) for n in (2, 3)]
+    layout = lay_out(sequences)
+    check_no_leak(model, layout)
+    root, one, other = layout.segments
+    seeing = replace(other, ancestors=(root.span, one.span), offset=root.length + one.length)
+    leaking = replace(layout, segments=(root, one, seeing), masks={}, windows=set())
+    with pytest.raises(AssertionError):
+        check_no_leak(model, leaking)
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(flat_hidden(model, leaking)[leaking.rows[1]], plain(model, sequences[1]))
+
+
+def test_shared_keys_are_read_once_for_all_siblings(draw_ids):
+    """The five answers to a prompt attend to it together."""
+    layout = lay_out([np.concatenate([draw_ids(30), [n], draw_ids(4, n)]).astype(np.int32) for n in range(2, 7)])
+    assert [*layout.families()] == [((slice(0, 30),), slice(30, 55))]
 
 
 def test_a_window_ends_where_the_models_does(make_exact, plain, draw_ids):

@@ -130,6 +130,28 @@ def test_passes_keep_to_the_budget(make_step):
     assert [len(passes(batch, budget)) for budget in (1, 100_000)] == [10, 1]
 
 
+def test_a_group_that_fits_is_not_cut(make_step):
+    """By themselves the groups count as 175, 85 and 155 tokens."""
+    batch = make_step()[2]
+    for budget in (200, 300, 350):
+        groups = [
+            {batch.tokens.group[batch.tokens.rollout[n]].item() for n in micro.tokens}
+            for micro in passes(batch, budget)
+        ]
+        assert sorted(group for of_pass in groups for group in of_pass) == [0, 1, 2]
+
+
+def test_of_a_group_that_is_cut_each_context_is_read_once(make_rollout, draw_ids):
+    """Two contexts of 60 tokens in turns, and a budget for half of the group."""
+    prompt = Prompt("p", (), token_ids=draw_ids(20))
+    rollouts = [make_rollout([number + 2] * 10) for number in range(8)]
+    contexts = [np.concatenate([draw_ids(20), draw_ids(40, number)]) for number in (1, 2)]
+    batch = build_step([group_of(prompt, *rollouts)], [contexts * 4])
+    one, other = passes(batch, 20 + 60 + 2 * 4 * 10 + 4 * 2 * 15)
+    assert [len(micro.teacher) for micro in (one, other)] == [60 + 4 * 9] * 2
+    check_rows(batch, [one, other])
+
+
 def test_a_groups_prompts_are_read_once_a_pass(make_step):
     """Prompt 0 has 20 tokens, its teacher's 38, and 27 response tokens less the last of each of 4 rollouts."""
     groups, prompts, _ = make_step()

@@ -42,6 +42,21 @@ def check_segments(flat):
         seen = [place for span in (*segment.ancestors, segment.span) for place in range(span.start, span.stop)]
         assert flat.positions[seen].tolist() == list(range(segment.offset + segment.length))
     assert ends == len(flat)
+    check_families(flat)
+
+
+def check_families(flat):
+    """Every segment that has ancestors is in the one span of queries that are given just these ancestors."""
+    below = {}
+    for ancestors, span in flat.families():
+        below |= dict.fromkeys(range(span.start, span.stop), ancestors)
+    expected = {
+        row: segment.ancestors
+        for segment in flat.segments
+        if segment.ancestors
+        for row in range(segment.span.start, segment.span.stop)
+    }
+    assert below == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -102,6 +117,14 @@ def test_short_common_prefixes_are_not_shared(draw_ids):
     one, other = np.append(ids, 0).astype(np.int32), np.append(ids, 1).astype(np.int32)
     assert len(check([one, other])) == MIN_SHARED + 2
     assert len(check([one[1:], other[1:]])) == 2 * MIN_SHARED
+
+
+def test_a_few_common_tokens_more_are_no_segment(draw_ids):
+    """Of three that share 40, two share 2 more: these are computed twice, and not in a segment of their own."""
+    prompt = draw_ids(40)
+    tails = ([5, 6, 7] * 5, [5, 6, 8] * 5, [9] * 15)
+    flat = check([np.concatenate([prompt, tail]).astype(np.int32) for tail in tails])
+    assert [segment.length for segment in flat.segments] == [40, 15, 15, 15]
 
 
 def test_identical_sequences_stand_once(draw_ids):

@@ -1,7 +1,10 @@
-"""Which models can be trained on flat sequences, and that `Head` is their head."""
+"""Which models share prefixes, what becomes of those that cannot, and that `Head` is their head."""
 
 from __future__ import annotations
 
+import logging
+
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -51,7 +54,7 @@ MIXED = ["sliding_attention", "full_attention"]
     ],
     ids=lambda config: type(config).__name__,
 )
-def test_families_that_can_be_trained(config, plain, draw_ids):
+def test_families_that_share_prefixes(config, plain, draw_ids):
     model = tiny_student(config)
     check_flat_forward(model)
     assert model.config._attn_implementation == "mopd_flat"
@@ -98,31 +101,56 @@ def with_other_head(model):
     return model
 
 
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (lambda: with_time_convolution(tiny_student()), "logits of shared sequences differ by"),
-        (lambda: with_other_head(tiny_student()), "logits of shared sequences differ by"),
-        (lambda: tiny_student(tiny_config(GptOssConfig, num_local_experts=4)), "uses s_aux"),
-        (lambda: tiny_student(tiny_config(Gemma2Config)), "uses softcap"),
-        (lambda: tiny_student(tiny_config(PhimoeConfig, sliding_window=64)), "span of their attention"),
-        (lambda: tiny_student(tiny_config(MambaConfig, state_size=4, expand=1, time_step_rank=2)), "Mamba"),
-    ],
-    ids=["convolution", "head", "sinks", "soft-capped scores", "window by mask alone", "state space"],
-)
-def test_models_that_would_be_trained_wrong_are_refused(make, reason):
+UNSHARED = {
+    "convolution": (lambda: with_time_convolution(tiny_student()), "logits of shared sequences differ by"),
+    "sinks": (lambda: tiny_student(tiny_config(GptOssConfig, num_local_experts=4)), "uses s_aux"),
+    "soft-capped scores": (lambda: tiny_student(tiny_config(Gemma2Config)), "uses softcap"),
+    "window by mask alone": (lambda: tiny_student(tiny_config(PhimoeConfig, sliding_window=64)), "span of their"),
+    "state space": (lambda: tiny_student(tiny_config(MambaConfig, state_size=4, expand=1, time_step_rank=2)), "Mamba"),
+}
+
+
+@pytest.mark.parametrize("name", UNSHARED)
+def test_models_that_cannot_share_compute_every_sequence_whole(name, draw_ids, caplog):
+    """Their own forward, value for value, and gradient for gradient."""
+    make, reason = UNSHARED[name]
     model = make()
-    with pytest.raises(ModelError, match=reason) as caught:
+    models._warn_unshared.cache_clear()
+    with caplog.at_level(logging.WARNING):
         check_flat_forward(model)
-    assert "prefix-shared" in str(caught.value)
+        check_flat_forward(make())
+    (said,) = [record.getMessage() for record in caplog.records if "cannot share prefixes" in record.getMessage()]
+    assert reason in said
+    prefix = draw_ids(20)
+    sequences = [np.concatenate([prefix, draw_ids(n, n)]) for n in (3, 9)]
+    layout = lay_out(sequences)
+    assert len(layout) == 20 + 3 + 9
+    flat = flat_hidden(model, layout)
+    expected = [
+        model.get_decoder()(torch.from_numpy(ids).long()[None], use_cache=False).last_hidden_state[0]
+        for ids in sequences
+    ]
+    found = gradient(model, [flat[rows] for rows in layout.rows])
+    torch.testing.assert_close(found, gradient(model, expected), rtol=1e-3, atol=1e-3)
+    for rows, hidden in zip(layout.rows, expected, strict=True):
+        torch.testing.assert_close(flat[rows], hidden, rtol=1e-4, atol=1e-4)
 
 
-def test_small_logits_hide_nothing():
-    """The tolerance is relative: a model fresh from its initialisation is held to the same."""
-    model = with_time_convolution(tiny_student())
+def gradient(model, hidden):
+    """Of the embeddings, by the sum of squares of some sequences' hidden states."""
+    (found,) = torch.autograd.grad(
+        sum(states.square().sum() for states in hidden), model.get_input_embeddings().weight, retain_graph=True
+    )
+    return found / found.abs().max()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_a_model_with_an_unknown_head_is_refused(scale):
+    """The tolerance is relative: a model fresh from its initialisation, with small logits, is held to the same."""
+    model = with_other_head(tiny_student())
     with torch.no_grad():
-        model.get_output_embeddings().weight.mul_(1e-4)
-    with pytest.raises(ModelError, match="differ"):
+        model.get_output_embeddings().weight.mul_(scale)
+    with pytest.raises(ModelError, match=r"output head is not one that we know .*differ by"):
         check_flat_forward(model)
 
 
