@@ -164,7 +164,7 @@ def _unknown_key(path: Path, tree: Mapping[str, Any], root: Schema, registries: 
     owner = f"{kind[:-1]} {chosen!r}" if kind else f"section {'.'.join(map(str, parents))!r}" if parents else "a config"
     listed = ", ".join(known) or "none"
     return (
-        f"{where} is not an option of {owner}.{did_you_mean(str(key), known) or _elsewhere(key, root)} Known: {listed}"
+        f"{where} is not an option of {owner}.{_elsewhere(key, root) or did_you_mean(str(key), known)} Known: {listed}"
     )
 
 

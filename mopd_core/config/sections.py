@@ -15,6 +15,20 @@ from mopd_core.config.choices import ChoiceOf
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
 
 
+class LoraConfig(ConfigModel):
+    """Low-rank adapters, trained in place of the weights; needs `pip install 'mopd[lora]'`."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of what an adapter adds to a matrix."""
+
+    alpha: float = Field(default=32.0, gt=0)
+    """An adapter's product is multiplied by alpha / rank."""
+
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Names of the modules that get an adapter, such as `q_proj`; `all-linear` is every linear layer but the output
+    head."""
+
+
 class ModelConfig(ConfigModel):
     """The student."""
 
@@ -26,6 +40,9 @@ class ModelConfig(ConfigModel):
 
     chat_template_options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """Variables for the chat template, such as `enable_thinking`."""
+
+    lora: LoraConfig | None = None
+    """Train low-rank adapters instead of the model's own weights. Checkpoints hold the merged model."""
 
 
 class SamplingConfig(ConfigModel):
@@ -109,6 +126,11 @@ class TrainingConfig(ConfigModel):
 
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass to save memory."""
+
+    parallel: Literal["auto", "none", "ddp", "fsdp"] = "auto"
+    """What several processes (torchrun) do with the model: `ddp` gives each a whole one, `fsdp` splits weights,
+    optimiser and teacher over them, `none` refuses them; `auto` is fsdp on GPUs and ddp on CPUs. No result depends on
+    it."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; `auto` is CUDA where there is one."""

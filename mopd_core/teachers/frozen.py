@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from mopd_core.teachers.config import FrozenConfig
 from mopd_core.teachers.model_pass import ModelPass
 from mopd_core.training.layout import FlatSequences
 from mopd_core.training.models import Head
+from mopd_core.training.shards import rest
 
 
 class FrozenTeacher:
@@ -23,7 +24,12 @@ class FrozenTeacher:
     def read(self, sequences: FlatSequences) -> ModelPass:
         return ModelPass(self.model, sequences)
 
-    def update(self, student: nn.Module) -> None: ...
+    def shard(self, shard: Callable[[nn.Module], None]) -> None:
+        """Split the model over the ranks."""
+        shard(self.model)
+
+    def update(self, student: nn.Module) -> None:
+        rest(self.model)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -20,6 +20,9 @@ class LiveTeacher:
 
     def read(self, sequences: FlatSequences) -> ModelPass:
         return ModelPass(self.student, sequences)
+
+    def shard(self, shard: Callable[[nn.Module], None]) -> None:
+        """Nothing to do: the student is split already."""
 
     def update(self, student: nn.Module) -> None: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -10,6 +10,7 @@ from mopd_core.contexts import ModelContext
 from mopd_core.teachers.config import TrustRegionConfig
 from mopd_core.teachers.model_pass import ModelPass
 from mopd_core.training.layout import FlatSequences
+from mopd_core.training.shards import rest
 
 
 class MixedPass:
@@ -31,7 +32,12 @@ class TrustRegionTeacher:
     def read(self, sequences: FlatSequences) -> MixedPass:
         return MixedPass(ModelPass(self.initial, sequences), ModelPass(self.student, sequences), self.current_weight)
 
-    def update(self, student: nn.Module) -> None: ...
+    def shard(self, shard: Callable[[nn.Module], None]) -> None:
+        """Split the initial model over the ranks."""
+        shard(self.initial)
+
+    def update(self, student: nn.Module) -> None:
+        rest(self.initial)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {}

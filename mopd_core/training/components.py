@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from mopd_core.boundary import plugin_boundary
@@ -31,10 +32,12 @@ from mopd_core.interfaces import Divergence, Generator, Objective, PeerSelector,
 from mopd_core.peers.context import request_summary
 from mopd_core.peers.teacher_prompt import TeacherPrompts
 from mopd_core.registry import Registries
-from mopd_core.training import models
+from mopd_core.training import models, shards
 from mopd_core.training.evaluation import Evaluator
 from mopd_core.training.learner import Learner, PluginNames
+from mopd_core.training.lora import add_adapters
 from mopd_core.training.optimiser import build_optimiser
+from mopd_core.training.ranks import ALONE, Ranks
 from mopd_core.training.rollouts import encode_prompts
 from mopd_core.types import Prompt, Sampling, VerifyItem
 from mopd_core.verification.router import RoutedItem, VerifierRouter
@@ -69,6 +72,7 @@ class Inference:
     router: VerifierRouter
     scheduler: Scheduler
     evaluator: Evaluator
+    ranks: Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +164,19 @@ def _check_lengths(config: RunConfig, data: DataSets, longest: int) -> None:
         )
 
 
-def build_inference(config: RunConfig, registries: Registries, folder: Path | None, stack: ExitStack) -> Inference:
-    """Data, verifiers, model and generator, in the order of what they cost."""
+def build_inference(
+    config: RunConfig,
+    registries: Registries,
+    folder: Path | None,
+    stack: ExitStack,
+    ranks: Ranks = ALONE,
+    is_sharded: bool = False,
+) -> Inference:
+    """Data, verifiers, model and generator, in the order of what they cost.
+
+    is_sharded: the weights of the student, and of other models that it loads, are about to be split over the ranks, so
+    they are loaded on the CPU.
+    """
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
     device = models.choose_device(config.training)
@@ -173,12 +188,13 @@ def build_inference(config: RunConfig, registries: Registries, folder: Path | No
     _close_later(stack, "a verifier", router.close)
     scheduler = Scheduler(router, config.rollout.verify_timeout_s)
     stack.callback(scheduler.close)
-    student = models.load_model(config.model.path, device, config.model.revision)
+    home = torch.device("cpu") if is_sharded else device
+    student = models.load_model(config.model.path, home, config.model.revision)
     longest = model_length(student)
     _check_lengths(config, data, longest)
 
     def load_model(path: str) -> PreTrainedModel:
-        return models.load_frozen(path, device, config.model.revision if path == config.model.path else None)
+        return models.load_frozen(path, home, config.model.revision if path == config.model.path else None)
 
     context = ModelContext(
         seed=config.seed,
@@ -203,21 +219,30 @@ def build_inference(config: RunConfig, registries: Registries, folder: Path | No
         config.evaluation.samples,
         config.rollout.success_threshold,
         config.seed,
+        ranks,
     )
     sampling = to_sampling(config.rollout.sampling, stop_ids)
-    return Inference(config, context, data, student, tokenizer, sampling, generator, router, scheduler, evaluator)
+    return Inference(
+        config, context, data, student, tokenizer, sampling, generator, router, scheduler, evaluator, ranks
+    )
 
 
-def build_components(config: RunConfig, registries: Registries, folder: Path, stack: ExitStack) -> Components:
-    """All that training needs; what needs no model comes first, so that bad input stops before one is loaded."""
+def build_components(
+    config: RunConfig, registries: Registries, folder: Path, stack: ExitStack, ranks: Ranks = ALONE
+) -> Components:
+    """All that training needs; what needs no model comes first, so that bad input stops before one is loaded.
+
+    Only the first rank has trackers.
+    """
     light = RunContext(config.seed, registries, folder)
     selector: PeerSelector = _build(registries, "selectors", config.selector, light)
     divergence: Divergence = _build(registries, "divergences", config.divergence, light)
     trackers: list[Tracker] = []
-    for choice in config.tracking.trackers:
+    for choice in config.tracking.trackers if ranks.first else ():
         trackers.append(_build(registries, "trackers", choice, light))
         _close_later(stack, f"tracker {choice.name!r}", trackers[-1].close)
-    inference = build_inference(config, registries, folder, stack)
+    is_sharded = shards.is_split(config.training, models.choose_device(config.training), ranks)
+    inference = build_inference(config, registries, folder, stack, ranks, is_sharded)
     objective: Objective = _build(registries, "objectives", config.objective, inference.context)
     room = inference.context.max_length - inference.sampling.max_tokens
     teacher_prompts = TeacherPrompts(config.context, inference.tokenizer, room, config.model.chat_template_options)
@@ -227,21 +252,26 @@ def build_components(config: RunConfig, registries: Registries, folder: Path, st
         **{field.name: getattr(inference, field.name) for field in fields(inference)},
         selector=selector,
         teacher_prompts=teacher_prompts,
-        learner=_build_learner(inference, registries, objective, divergence),
+        learner=_build_learner(inference, registries, objective, divergence, is_sharded),
         trackers=trackers,
     )
 
 
 def _build_learner(
-    inference: Inference, registries: Registries, objective: Objective, divergence: Divergence
+    inference: Inference, registries: Registries, objective: Objective, divergence: Divergence, is_sharded: bool
 ) -> Learner:
+    """Plugins are given the student as it was loaded: adapters are added, and weights are split, after that."""
     config, context, student = inference.config, inference.context, inference.student
     teacher: Teacher | None = None
     if objective.uses_teacher:
         teacher = _build(registries, "teachers", config.teacher, context)
-    head = models.Head(student)
+    if config.model.lora is not None:
+        add_adapters(student, config.model.lora, config.seed)
     if config.training.gradient_checkpointing:
         models.enable_checkpointing(student)
+    if is_sharded:
+        _shard(inference, teacher)
+    head = models.Head(student)
     loss = HeadLoss(
         head=head,
         divergence=divergence,
@@ -260,4 +290,27 @@ def _build_learner(
         context.device,
         context.compute_dtype,
         PluginNames(f"objective {config.objective.name!r}", f"teacher {config.teacher.name!r}"),
+        inference.ranks,
+        is_sharded,
     )
+
+
+def _shard(inference: Inference, teacher: Teacher | None) -> None:
+    """Split the weights of the student, and of the teacher's models, over the ranks."""
+    context = inference.context
+
+    def shard(model: nn.Module) -> None:
+        shards.shard(model, inference.ranks, context.device, context.compute_dtype)
+
+    shard(inference.student)
+    if teacher is None:
+        return
+    who = f"teacher {inference.config.teacher.name!r}"
+    of_teacher = getattr(teacher, "shard", None)
+    if of_teacher is None:
+        raise ConfigError(
+            f"{who} has no method `shard`, so it cannot follow a student whose weights are split over "
+            f"{inference.ranks.count} ranks; set training.parallel=ddp, or choose another teacher"
+        )
+    with plugin_boundary(who):
+        of_teacher(shard)

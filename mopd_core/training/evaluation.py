@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from mopd_core.interfaces import Generator
 from mopd_core.seeds import derive_seed
+from mopd_core.training.ranks import ALONE, Ranks
 from mopd_core.training.rollouts import sample
 from mopd_core.types import Prompt, Sampling
 from mopd_core.verification.groups import caveats_of
@@ -63,14 +64,17 @@ class Evaluator:
     samples: int
     threshold: float
     seed: int
+    ranks: Ranks = ALONE
 
     def __call__(self, prompts: Sequence[Prompt]) -> Evaluation:
+        """Every rank samples and judges its share of the prompts. Collective."""
         seeds = [
             [derive_seed(self.seed, 0, prompt.id, f"evaluate {sample}") for sample in range(self.samples)]
             for prompt in prompts
         ]
-        pending = sample(self.generator, self.generator_name, prompts, self.sampling, seeds, self.scheduler)
-        groups = pending.groups(self.threshold)
+        share, share_seeds = self.ranks.mine(prompts), self.ranks.mine(seeds)
+        pending = sample(self.generator, self.generator_name, share, self.sampling, share_seeds, self.scheduler)
+        groups = self.ranks.merge(pending.groups(self.threshold))
         return Evaluation(
             success=tuple(len(group.successes) / len(group.known) if group.known else None for group in groups),
             samples=self.samples,

@@ -1,14 +1,15 @@
 """The update: a step's batch in, changed weights and metrics out.
 
 Scores if the objective asks for them, weights, then micro-batches: teacher pass, student pass, head, backward. The
-sum over all of them is divided by the step's one count, so cutting it differently changes nothing.
+sum over all of them, on all ranks, is divided by the step's one count, so cutting it differently changes nothing. Every
+rank holds the whole step and computes its share of the micro-batches.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,13 +17,18 @@ from torch import Tensor, nn
 
 from mopd_core.boundary import plugin_boundary
 from mopd_core.config.sections import TrainingConfig
-from mopd_core.divergences.head import HeadLoss, HeadTokens, TokenStats
+from mopd_core.divergences.head import HeadLoss, HeadTokens
 from mopd_core.errors import PluginError
 from mopd_core.interfaces import Objective, Teacher, TeacherPass
 from mopd_core.objectives.weights import TokenBatch, TokenScores, TokenWeights
-from mopd_core.training.batch import MicroBatch, StepBatch, micro_batches
+from mopd_core.training.batch import MicroBatch, StepBatch
+from mopd_core.training.gradients import clip, sum_gradients
 from mopd_core.training.models import autocast, flat_hidden
 from mopd_core.training.optimiser import set_lr
+from mopd_core.training.ranks import ALONE, Ranks
+from mopd_core.training.shards import rest
+from mopd_core.training.token_values import TokenValues
+from mopd_core.training.turns import Turn, joint_turns, own_turns
 
 Outcome = Literal["trained", "nothing", "non-finite"]
 
@@ -46,7 +52,10 @@ class PluginNames:
 
 @dataclass(slots=True)
 class Learner:
-    """Owns the student's optimiser; everything else is given. `teacher` is None where the objective uses none."""
+    """Owns the student's optimiser; everything else is given. `teacher` is None where the objective uses none.
+
+    is_sharded: the student's weights are split over the ranks, so that every pass is joint.
+    """
 
     student: nn.Module
     teacher: Teacher | None
@@ -57,29 +66,33 @@ class Learner:
     device: torch.device
     dtype: torch.dtype
     names: PluginNames = PluginNames()
+    ranks: Ranks = ALONE
+    is_sharded: bool = False
 
     def learn(self, batch: StepBatch, lr: float) -> Update:
-        """One optimiser step. With nothing to train on, or a loss or gradient that is not finite, weights stay."""
+        """One optimiser step. With nothing to train on, or a loss or gradient that is not finite, weights stay.
+
+        Collective: all ranks bring the same batch and come to the same update.
+        """
         scores = self._score(batch) if self.objective.needs_scores else None
         with plugin_boundary(self.names.objective):
             weights = self.objective.weights(batch.tokens, scores)
         self._check(weights, batch.tokens)
         count = batch.tokens.total(weights.mask)
         weighted = weights.mask & ((weights.logprob != 0) | (weights.divergence != 0))
-        values = {name: torch.full_like(batch.tokens.behaviour_logprobs, math.nan) for name in TokenStats.__slots__}
+        values = TokenValues(len(batch.tokens.tokens))
         if not bool(weighted.any()):
-            return Update("nothing", {"train/tokens": 0.0}, values)
+            return Update("nothing", {"train/tokens": 0.0}, values.by_name)
         loss = self._backward(batch, weights, weighted, count, values)
-        norm = float(nn.utils.clip_grad_norm_(self.student.parameters(), self.config.max_grad_norm))
+        norm = clip(self.student, self.config.max_grad_norm)
         finite = math.isfinite(loss) and math.isfinite(norm)
         if finite:
             set_lr(self.optimiser, lr)
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         metrics = {"train/loss": loss, "train/grad_norm": norm, "train/lr": lr, "train/tokens": count}
-        return Update(
-            "trained" if finite else "non-finite", metrics | _token_metrics(batch.tokens, weights, values), values
-        )
+        metrics |= _token_metrics(batch.tokens, values)
+        return Update("trained" if finite else "non-finite", metrics, values.by_name)
 
     def _check(self, weights: TokenWeights, tokens: TokenBatch) -> None:
         """Raise `PluginError` for weights that are not one a token, or that weigh a divergence which is not there."""
@@ -100,23 +113,27 @@ class Learner:
             )
 
     def _backward(
-        self, batch: StepBatch, weights: TokenWeights, weighted: Tensor, count: float, values: dict[str, Tensor]
+        self, batch: StepBatch, weights: TokenWeights, weighted: Tensor, count: float, values: TokenValues
     ) -> float:
         """Accumulate the gradient over the micro-batches and fill in the tokens' values; the loss."""
-        loss = 0.0
-        for micro in self._passes(
-            batch, weights.mask & _any_in_rollout(weighted, batch.tokens), weights.divergence != 0
-        ):
+        loss = torch.zeros((), dtype=torch.float64)
+        evaluated = weights.mask & _any_in_rollout(weighted, batch.tokens)
+        for turn in self._turns(batch, evaluated, weights.divergence != 0):
+            micro = turn.micro
             with autocast(self.device, self.dtype):
                 teacher = self._read(micro)
                 hidden = flat_hidden(self.student, micro.student)
-                parts = micro.head_tokens(batch.tokens, weights, self.device)
+                parts = micro.head_tokens(batch.tokens, weights if turn.counts else _weightless(weights), self.device)
                 results = [self.loss(hidden, part, _teacher_of(part, teacher), count) for part in parts]
             total = torch.stack([part_loss for part_loss, _ in results]).sum()
             total.backward()  # type: ignore[no-untyped-call]
-            loss += total.item()
-            _store(values, micro, [stats for _, stats in results])
-        return loss
+            if turn.counts:
+                loss += total.item()
+                values.store(micro, [stats for _, stats in results])
+        if not self.is_sharded:
+            sum_gradients(self.student, self.ranks)
+        values.exchange(self.ranks)
+        return self.ranks.sum(loss).item()
 
     @torch.no_grad()
     def _score(self, batch: StepBatch) -> TokenScores:
@@ -124,19 +141,26 @@ class Learner:
         n = len(batch.tokens.tokens)
         nothing = TokenWeights(torch.zeros(n), torch.zeros(n), batch.tokens.own)
         distilled = batch.tokens.has_context[batch.tokens.rollout] & (self.teacher is not None)
-        values = {name: torch.full((n,), math.nan) for name in TokenStats.__slots__}
-        for micro in self._passes(batch, batch.tokens.own, distilled):
+        values = TokenValues(n)
+        for turn in self._turns(batch, batch.tokens.own, distilled):
+            micro = turn.micro
             with autocast(self.device, self.dtype):
                 teacher = self._read(micro)
                 hidden = flat_hidden(self.student, micro.student)
                 parts = micro.head_tokens(batch.tokens, nothing, self.device)
                 stats = [self.loss.score(hidden, part, _teacher_of(part, teacher)) for part in parts]
-            _store(values, micro, stats)
+            if turn.counts:
+                values.store(micro, stats)
+        values.exchange(self.ranks)
         return TokenScores(values["logprobs"], values["teacher_logprobs"])
 
-    def _passes(self, batch: StepBatch, mask: Tensor, distilled: Tensor) -> Iterator[MicroBatch]:
-        for micro in micro_batches(batch, mask, distilled, self.config.micro_batch_tokens):
-            yield micro.to(self.device)
+    def _turns(self, batch: StepBatch, mask: Tensor, distilled: Tensor) -> Iterator[Turn]:
+        """This rank's passes over the tokens of `mask` [n]; none where there is no such token."""
+        if bool(mask.any()):
+            turns = joint_turns if self.is_sharded else own_turns
+            for turn in turns(batch, mask, distilled, self.config.micro_batch_tokens, self.ranks):
+                yield Turn(turn.micro.to(self.device), turn.counts)
+            rest(self.student)
 
     def _read(self, micro: MicroBatch) -> TeacherPass | None:
         if micro.teacher is None or self.teacher is None:
@@ -149,6 +173,10 @@ def _teacher_of(part: HeadTokens, teacher: TeacherPass | None) -> TeacherPass | 
     return teacher if part.teacher_rows is not None else None
 
 
+def _weightless(weights: TokenWeights) -> TokenWeights:
+    return replace(weights, logprob=torch.zeros_like(weights.logprob), divergence=torch.zeros_like(weights.divergence))
+
+
 def _any_in_rollout(flag: Tensor, tokens: TokenBatch) -> Tensor:
     """[n]: whether any token of the same rollout is flagged."""
     found = torch.zeros(len(tokens.group), dtype=torch.bool)
@@ -156,12 +184,7 @@ def _any_in_rollout(flag: Tensor, tokens: TokenBatch) -> Tensor:
     return found[tokens.rollout]
 
 
-def _store(values: dict[str, Tensor], micro: MicroBatch, stats: list[TokenStats]) -> None:
-    for name, value in values.items():
-        value[micro.tokens] = torch.cat([getattr(part, name) for part in stats]).float().cpu()
-
-
-def _token_metrics(tokens: TokenBatch, weights: TokenWeights, values: dict[str, Tensor]) -> dict[str, float]:
+def _token_metrics(tokens: TokenBatch, values: TokenValues) -> dict[str, float]:
     """Means over the evaluated tokens, in nats."""
     seen = ~values["logprobs"].isnan()
     taught = ~values["divergence"].isnan()

@@ -1,6 +1,7 @@
 """The loop: rollout, verify, select, score, update, teacher update, sync, evaluate, save.
 
-`Loop.run` reads top to bottom. What a stage does is in the module that it calls.
+`Loop.run` reads top to bottom. What a stage does is in the module that it calls. Every rank runs the whole loop: it
+samples and judges its share of the prompts, then knows the whole step; only the first one writes and speaks.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mopd_core.training.layout import Ids
 from mopd_core.training.learner import Update
 from mopd_core.training.models import StudentWeights
 from mopd_core.training.optimiser import learning_rate
+from mopd_core.training.ranks import Ranks
 from mopd_core.types import RolloutGroup, StepRecord
 from mopd_core.verification.groups import caveats_of
 
@@ -72,12 +74,16 @@ class Loop:
     def config(self) -> RunConfig:
         return self.parts.config
 
+    @property
+    def ranks(self) -> Ranks:
+        return self.parts.ranks
+
     def run(self) -> StopReason | None:
         """Train to the last step (None), or until something stops the run with its state saved: what did."""
         if not self.state.before:
             before = self._evaluate_all()
             self.state.before, self.state.best_score = before.scores(), self._watched(before).mean
-        while self.state.step < self.config.training.steps and not self.interrupt.requested:
+        while self.state.step < self.config.training.steps and not self._asked_to_stop():
             started = time.perf_counter()
             step = self.state.step + 1
             metrics = self._step(step)
@@ -101,6 +107,10 @@ class Loop:
             self.checkpoints.save(self.state)
         return "interrupt"
 
+    def _asked_to_stop(self) -> bool:
+        """Whether any rank was: a signal does not reach all of them in the same step."""
+        return self.ranks.any(self.interrupt.requested)
+
     def _step(self, step: int) -> dict[str, float]:
         parts, config, clock = self.parts, self.config, Clock()
         started = time.perf_counter()
@@ -108,11 +118,12 @@ class Loop:
         prompts = [parts.data.train[row] for row in order]
         with self._phase(clock, "generate"):
             seeds = stage.training_seeds(prompts, config.rollout.group_size, config.seed, step)
+            share, share_seeds = self.ranks.mine(prompts), self.ranks.mine(seeds)
             pending = stage.sample(
-                parts.generator, config.generator.name, prompts, parts.sampling, seeds, parts.scheduler
+                parts.generator, config.generator.name, share, parts.sampling, share_seeds, parts.scheduler
             )
         with self._phase(clock, "verify"):
-            groups = pending.groups(config.rollout.success_threshold)
+            groups = self.ranks.merge(pending.groups(config.rollout.success_threshold))
         clock.seconds["verify_busy"] = pending.busy_s()
         self._note_caveats(groups)
         metrics = stage.group_metrics(groups)
@@ -185,7 +196,7 @@ class Loop:
         self, step: int, groups: list[RolloutGroup], contexts: stage.Contexts, batch: StepBatch, update: Update
     ) -> None:
         every = self.config.tracking.rollouts_every
-        if not every or step % every:
+        if not self.ranks.first or not every or step % every:
             return
         values = {
             (target.group, target.index): {name: value[target.span].tolist() for name, value in update.values.items()}
@@ -194,6 +205,8 @@ class Loop:
         self.folder.write_rollouts(step, rollout_rows(groups, contexts.selections, values))
 
     def _record(self, record: StepRecord) -> None:
+        if not self.ranks.first:
+            return
         self.folder.append_metrics(record.step, record.metrics)
         for choice, tracker in zip(self.config.tracking.trackers, self.parts.trackers, strict=True):
             with plugin_boundary(f"tracker {choice.name!r}"):

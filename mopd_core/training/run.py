@@ -24,7 +24,8 @@ from mopd_core.training.checkpoint import Checkpoints, TrainerState
 from mopd_core.training.components import Components, build_components, build_inference, check_references
 from mopd_core.training.interrupt import Interrupt
 from mopd_core.training.loop import Loop
-from mopd_core.training.models import StudentWeights
+from mopd_core.training.models import StudentWeights, choose_device
+from mopd_core.training.ranks import Ranks, joined
 
 log = logging.getLogger(__name__)
 
@@ -35,52 +36,61 @@ def train(
     """Run to the end, or to an interruption (`finished` is then False), and return what `summary.json` holds.
 
     folder: the run's folder; a new one, or with `resume` one that holds a run of the same config. `stopped_by` in the
-    summary is None, "interrupt" or "guard". Raises `MopdError`.
+    summary is None, "interrupt" or "guard". Under torchrun every rank calls this; the first one's folder is the run's,
+    and only the first one writes to it and to the console. Raises `MopdError`.
     """
     with (
-        _folder(folder, resume) as run_folder,
-        run_log(run_folder.log_path),
+        joined(config.training, choose_device(config.training)) as ranks,
+        _folder(folder, resume, ranks) as run_folder,
+        run_log(_log_path(run_folder, ranks)),
         _memory_advice(config),
         ExitStack() as stack,
     ):
-        parts = build_components(config, registries, folder, stack)
+        parts = build_components(config, registries, run_folder.path, stack, ranks)
         if resume:
             check_resumable(run_folder.read_config(), config)
-        else:
+        elif ranks.first:
             check_references(parts.router, (*parts.data.train, *parts.data.held_out))
             run_folder.write_config(config.model_dump(mode="json"))
-        return _train(parts, run_folder, registries, resume, console)
+        return _train(parts, run_folder, registries, resume, console if ranks.first else Console(quiet=True))
 
 
 def _train(
     parts: Components, folder: RunFolder, registries: Registries, resume: bool, console: Console | None
 ) -> dict[str, Any]:
     checkpoints = Checkpoints(
-        folder.checkpoints_path, parts.student, parts.tokenizer, parts.learner.optimiser, parts.learner.teacher
+        folder.checkpoints_path,
+        parts.student,
+        parts.tokenizer,
+        parts.learner.optimiser,
+        parts.learner.teacher,
+        parts.ranks,
     )
     state = _restore(parts, checkpoints, folder) if resume else TrainerState(data=parts.data.digest())
-    hook = registries.manager.hook
-    with plugin_boundary("the hook mopd_run_started"):
-        hook.mopd_run_started(folder=folder.path, config=parts.config)
+    hook, is_first = registries.manager.hook, parts.ranks.first
+    if is_first:
+        with plugin_boundary("the hook mopd_run_started"):
+            hook.mopd_run_started(folder=folder.path, config=parts.config)
     with RunProgress(parts.config.training.steps, state.step, console) as progress, Interrupt(progress.note) as stop:
         loop = Loop(parts, folder, checkpoints, state, registries, progress, stop)
         _announce(parts, progress)
         summary = loop.summary(loop.run())
-    folder.write_summary(summary)
-    with plugin_boundary("the hook mopd_run_finished"):
-        hook.mopd_run_finished(folder=folder.path, summary=summary)
+    if is_first:
+        folder.write_summary(summary)
+        with plugin_boundary("the hook mopd_run_finished"):
+            hook.mopd_run_finished(folder=folder.path, summary=summary)
     return summary
 
 
 def _restore(parts: Components, checkpoints: Checkpoints, folder: RunFolder) -> TrainerState:
     """The newest complete checkpoint's state, with everything after it forgotten; a fresh one where there is none."""
     newest = checkpoints.newest()
-    if newest is None:
-        folder.rewind(0)
-        return TrainerState(data=parts.data.digest())
-    state = checkpoints.load(newest)
+    state = TrainerState(data=parts.data.digest()) if newest is None else checkpoints.load(newest)
     _check_continues(parts, state)
-    folder.rewind(state.step)
+    if parts.ranks.first:
+        folder.rewind(state.step)
+    if newest is None:
+        return state
     parts.generator.sync_weights(StudentWeights(parts.student), state.step)
     log.info("resuming after step %d from %s", state.step, newest.name)
     return state
@@ -113,8 +123,12 @@ def _announce(parts: Components, progress: RunProgress) -> None:
 
 def evaluate(config: RunConfig, registries: Registries) -> dict[str, Any]:
     """Held-out mean@k and pass@k of the model that `config.model` names."""
-    with _memory_advice(config), ExitStack() as stack:
-        parts = build_inference(config, registries, None, stack)
+    with (
+        joined(config.training, choose_device(config.training)) as ranks,
+        _memory_advice(config),
+        ExitStack() as stack,
+    ):
+        parts = build_inference(config, registries, None, stack, ranks)
         result = parts.evaluator(parts.data.held_out)
         if result.caveats:
             log.warning("verdicts rest on caveats: %s", "; ".join(result.caveats))
@@ -140,8 +154,24 @@ def _memory_advice(config: RunConfig) -> Iterator[None]:
         ) from error
 
 
+def _log_path(folder: RunFolder, ranks: Ranks) -> Path:
+    """log.txt, and beside it a log of every other rank."""
+    return folder.log_path if ranks.first else folder.log_path.with_name(f"log-rank-{ranks.number}.txt")
+
+
 @contextmanager
-def _folder(path: Path, resume: bool) -> Iterator[RunFolder]:
+def _folder(path: Path, resume: bool, ranks: Ranks) -> Iterator[RunFolder]:
+    """The run's folder, the same for all ranks once the first one has it. Collective."""
+    if ranks.first:
+        with _locked_folder(path, resume) as folder:
+            ranks.broadcast(path)
+            yield folder
+    else:
+        yield RunFolder(ranks.broadcast(path))
+
+
+@contextmanager
+def _locked_folder(path: Path, resume: bool) -> Iterator[RunFolder]:
     """The run's folder, locked; a new one in which no run came to start is removed again, with new parents."""
     new = [folder for folder in (path, *path.parents) if not folder.exists()]
     with RunFolder.resume(path) if resume else RunFolder.create(path) as folder:

@@ -122,7 +122,7 @@ MISTAKES = {
     "option of another section": (
         ["model.lr=1"],
         "model.lr is not an option of section 'model'. Did you mean 'training.lr'? "
-        "Known: path, revision, chat_template_options",
+        "Known: path, revision, chat_template_options, lora",
     ),
     "option of another plugin": (
         ["generator.tensor_parallel=2"],
@@ -177,7 +177,7 @@ def test_mistakes_in_a_file_read_as_those_of_options(registries: Registries, wri
         load_config(write(text), registries)
     assert str(caught.value).splitlines() == [
         "model.revision is 12; allowed: text or null (in quotes)",
-        "model.5 is not an option of section 'model'. Known: path, revision, chat_template_options",
+        "model.5 is not an option of section 'model'. Known: path, revision, chat_template_options, lora",
         "data needs a name: one of bundled, table",
         "generator is ['hf']; allowed: a name (hf, vllm), or a mapping with name and options",
         "evaluation is 3; allowed: mapping of options",
