@@ -40,6 +40,7 @@ from mopd_core.divergences.config import JSDConfig
 from mopd_core.divergences.head import HeadLoss, HeadTokens, chunk_size
 from mopd_core.divergences.jsd import JSD
 from mopd_core.divergences.outcomes import Outcomes
+from mopd_core.training.linear_logits import LinearLogits
 from mopd_core.training.models import Head
 
 CAN_COMPILE = shutil.which("g++") is not None
@@ -109,15 +110,22 @@ def dense(inputs: Inputs) -> Tensor:
     return (of_student + of_teacher) / (2 * len(log_p))
 
 
-@dataclass(frozen=True, slots=True)
 class HiddenPass:
-    """A teacher that keeps hidden states."""
+    """A teacher that keeps hidden states, and makes logits as our models' passes do."""
 
-    hidden: Tensor
-    weight: Tensor
+    def __init__(self, hidden: Tensor, weight: Tensor) -> None:
+        self.hidden = hidden
+        self.linear = LinearLogits(head_of(nn.Parameter(weight, requires_grad=False)))
 
     def logits(self, rows: Tensor) -> Tensor:
-        return self.hidden[rows] @ self.weight.T
+        return self.linear(self.hidden[rows])
+
+
+def head_of(weight: nn.Parameter) -> nn.Linear:
+    """The layer whose weight [V, D] this is."""
+    head = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    head.weight = weight
+    return head
 
 
 class HeadOnly(nn.Module):
@@ -126,8 +134,7 @@ class HeadOnly(nn.Module):
     def __init__(self, weight: nn.Parameter) -> None:
         super().__init__()
         self.config = SimpleNamespace()
-        self.head = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-        self.head.weight = weight
+        self.head = head_of(weight)
 
     def get_output_embeddings(self) -> nn.Linear:
         return self.head

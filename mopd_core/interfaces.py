@@ -91,7 +91,10 @@ class TeacherPass(Protocol):
     """One micro-batch that the teacher has read."""
 
     def logits(self, rows: Tensor) -> Tensor:
-        """The teacher's logits [n, V] that predict the tokens after the flat rows [n]; no gradient."""
+        """The teacher's logits [n, V] that predict the tokens after the flat rows [n], without gradient.
+
+        They need not outlive the next call, so that chunk after chunk may use the same memory.
+        """
         ...
 
 
@@ -120,6 +123,8 @@ class Objective(Protocol):
 
     uses_teacher: the step needs peers, contexts and the teacher's pass. needs_scores: `weights` reads `scores`, which
     costs one more forward pass without gradient.
+    It may also have `weighs_importance: bool`: `weights` corrects for tokens that were sampled with older weights, by
+    the ratio of their probabilities now and then. Without it, or where it is False, rollouts are never sampled ahead.
     """
 
     uses_teacher: bool

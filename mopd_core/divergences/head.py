@@ -94,7 +94,7 @@ class HeadLoss:
     ) -> tuple[TokenStats, Tensor, list[Tensor]]:
         """Stats of the tokens, and the gradients by their rows [m, D] and by the head; only `active` have weights."""
         size = self._balanced(len(tokens))
-        head = head_pass(self.head, rows, size)
+        head = head_pass(self.head)
         of_rows = torch.zeros_like(rows)
         stats = unknown_stats(rows)
         for part in slices(len(tokens), size):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mopd_core.divergences.tokens import at_least_fp32
+from mopd_core.training.linear_logits import LinearLogits
 from mopd_core.training.models import Head
 
 
@@ -41,12 +42,10 @@ class HeadPass(Protocol):
         ...
 
 
-def head_pass(head: Head, hidden: Tensor, chunk_tokens: int) -> HeadPass:
-    """How to evaluate `head` on chunks of at most `chunk_tokens` rows of `hidden` [m, D]."""
+def head_pass(head: Head) -> HeadPass:
+    """How to evaluate `head` on chunks of hidden states."""
     linear = head.plain
-    if linear is None:
-        return AutogradPass(head)
-    return LinearPass(head, linear, hidden, chunk_tokens)
+    return AutogradPass(head) if linear is None else LinearPass(head, linear)
 
 
 class LinearPass:
@@ -55,39 +54,34 @@ class LinearPass:
     Products are in the dtype that autocast would choose, the head's gradients in its own.
     """
 
-    def __init__(self, head: Head, linear: nn.Linear, hidden: Tensor, chunk_tokens: int) -> None:
-        device = hidden.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else linear.weight.dtype
+    def __init__(self, head: Head, linear: nn.Linear) -> None:
         self.head = head
-        bias: nn.Parameter | None = linear.bias
-        self.weight = linear.weight.detach().to(dtype)
-        self.bias = None if bias is None else bias.detach().to(dtype)
-        self.buffer = hidden.new_empty(chunk_tokens, head.vocabulary, dtype=dtype)
-        self.of_weight = torch.zeros_like(linear.weight) if linear.weight.requires_grad else None
-        self.of_bias = torch.zeros_like(bias) if bias is not None and bias.requires_grad else None
-        self.gradients = [total for total in (self.of_weight, self.of_bias) if total is not None]
+        self.linear = LinearLogits(linear)
+        parameters = (linear.weight, linear.bias)
+        self._of_weight, self._of_bias = (
+            torch.zeros_like(parameter) if parameter is not None and parameter.requires_grad else None
+            for parameter in parameters
+        )
+        self.gradients = [total for total in (self._of_weight, self._of_bias) if total is not None]
 
     def forward(self, hidden: Tensor) -> None:
-        self.hidden = hidden.to(self.buffer.dtype)
-        self.output = self.buffer[: len(hidden)]
-        if self.bias is None:
-            torch.mm(self.hidden, self.weight.T, out=self.output)
-        else:
-            torch.addmm(self.bias, self.hidden, self.weight.T, out=self.output)
+        self.hidden = hidden.to(self.linear.weight.dtype)
+        self.output = self.linear(self.hidden)
 
     def logits(self, part: slice) -> Tensor:
         return at_least_fp32(self.head.finish(self.output[part]))
 
     def put(self, part: slice, slope: Tensor, logits: Tensor) -> None:
-        self.output[part] = self.head.before_finish(slope, logits)
+        # `data` has a version of its own: else autograd in another tile would take its rows for overwritten.
+        self.output.data[part] = self.head.before_finish(slope, logits)
 
     def backward(self, rows: int) -> Tensor:
         slope, hidden = self.output[:rows], self.hidden[:rows]
-        if self.of_weight is not None:
-            _add_product(self.of_weight, slope.T, hidden)
-        if self.of_bias is not None:
-            self.of_bias += slope.sum(0)
-        return slope @ self.weight
+        if self._of_weight is not None:
+            _add_product(self._of_weight, slope.T, hidden)
+        if self._of_bias is not None:
+            self._of_bias += slope.sum(0)
+        return slope @ self.linear.weight
 
 
 class AutogradPass:

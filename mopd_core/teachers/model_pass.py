@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mopd_core.training.layout import FlatSequences
+from mopd_core.training.linear_logits import LinearLogits
 from mopd_core.training.models import Head, flat_hidden
 
 
@@ -14,10 +15,13 @@ class ModelPass:
 
     def __init__(self, model: nn.Module, sequences: FlatSequences) -> None:
         self.head = Head(model)
+        plain = self.head.plain
+        self._linear = None if plain is None else LinearLogits(plain)
         with torch.no_grad():
             self.hidden = flat_hidden(model, sequences)
 
+    @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
-        """[len(rows), V]: what the model predicts after the flat rows."""
-        with torch.no_grad():
-            return self.head(self.hidden[rows])
+        """[len(rows), V]: what the model predicts after the flat rows; valid until the next call."""
+        hidden = self.hidden[rows]
+        return self.head(hidden) if self._linear is None else self.head.finish(self._linear(hidden))
