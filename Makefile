@@ -42,7 +42,12 @@ types: setup
 # Ratios, side by side in one process. Run them alone.
 bench: setup
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python benchmarks/loss.py
+	$(BIN)/python benchmarks/prefix.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/step.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/generate.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/overhead.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/scaling.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verifiers.py
 
 # 20,000 mixed verifications, hostile ones among them, in one process: about eight minutes on two cores.

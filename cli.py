@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -134,7 +135,8 @@ def run(
 
     with _noted_at_start(registries, note):
         summary = train(settings, registries, folder, resume, Console(stderr=True))
-    _print_summary(summary, folder)
+    if os.environ.get("RANK", "0") == "0":  # Under torchrun every rank comes here.
+        _print_summary(summary, folder)
     if not summary["finished"]:
         raise typer.Exit(130 if summary["stopped_by"] == "interrupt" else 1)
 

@@ -5,11 +5,13 @@ it), every other rollout counts as a success, and selector, teacher's prompts, b
 model is the bundled one and never learns (lr 0), so that all repeats do the same. For every size the table has the
 tokens sampled, the tokens that student and teacher compute once shared prefixes count once, the median seconds of a
 phase, and the seconds of a whole step for a million sampled tokens. Below each table stand the exponents: the slope of
-log seconds over log size between the smallest and the largest; 1 is linear. Their reasons are in `WHY`.
+log seconds over log size between the smallest and the largest; 1 is linear. Their reasons are in `WHY`. Last, the same
+run under torchrun on one process and on two, of a thread each.
 
     python benchmarks/scaling.py [--threads 1] [--repeats 5]
 
-The last line is JSON: {"scaling.group": exponent of the whole step against G, ...}.
+The last line is JSON: {"scaling.group": exponent of the whole step against G, ..., "scaling.ranks_speedup": seconds of
+a step on one process over those on two}.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,9 +51,12 @@ WHY = {
     "the more of them begin alike, so that student and teacher have fewer tokens a rollout.",
     "response": "attention is quadratic in a sequence's length, and a context is as long as the peer that it shows, so "
     "that the teacher's sequences grow by two tokens for each; at this model's size the linear part is the larger one.",
-    "peers": "sampling and the student stay; only the teacher's contexts grow. Each is computed once, but a target "
-    "that is itself a peer is shown another one, so that n peers make up to n + 1 contexts of n peers.",
+    "peers": "sampling and the student stay; only the teacher's contexts grow. Each is computed once, but "
+    "targets that are peers themselves are shown the next set of peers, so that a group has two contexts.",
+    "ranks": "each rank samples every other prompt and trains on half of the tokens; twice as fast would take groups "
+    "that cost the same, and nothing to add up and to write at the end of the step.",
 }
+RANKS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +184,33 @@ def measured(series: dict[str, list[Size]], threads: int, repeats: int) -> Itera
         yield name, show(name, sizes, [measure(size, threads, repeats) for size in sizes])
 
 
+def run_ranks(count: int, prompts: int, steps: int) -> list[dict[str, float]]:
+    """The metrics of a run's steps on `count` processes, without the first three."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        settings = {"rollout.prompts": prompts, "training.steps": steps + 3, "training.threads": 1, "data.held_out": 0}
+        settings |= {"evaluation.every": 0, "training.device": "cpu"}
+        options = [part for path, value in settings.items() for part in ("-o", f"{path}={value}")]
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", "mopd_core"]
+        command = [sys.executable, *launch, "run", *options, "--out", str(out)]
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()][3:]
+
+
+def show_ranks(prompts: int, steps: int) -> float:
+    """Print what the same run takes on one process and on two; the speed-up."""
+    names = ("generate", "verify", "context", "learn", "sync", "record", "step")
+    print(f"\n{'ranks':>9}" + "".join(f"{name:>10}" for name in names))
+    whole = []
+    for count in RANKS:
+        metrics = run_ranks(count, prompts, steps)
+        seconds = [statistics.median(row[f"time/{name}_s"] for row in metrics) for name in names]
+        print(f"{count:9}" + "".join(f"{value:10.4f}" for value in seconds))
+        whole.append(seconds[-1])
+    print(f"  {WHY['ranks']}")
+    return whole[0] / whole[1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A step's cost against its size.")
     parser.add_argument("--threads", type=int, default=1)
@@ -184,8 +219,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"where not said otherwise: {Size()}, {options.threads} thread(s), median seconds of {options.repeats}")
-    slopes = dict(measured(TINY if options.tiny else SERIES, options.threads, options.repeats))
-    print(json.dumps({f"scaling.{name}": round(slope, 2) for name, slope in slopes.items()}))
+    figures = dict(measured(TINY if options.tiny else SERIES, options.threads, options.repeats))
+    figures["ranks_speedup"] = show_ranks(2, 1) if options.tiny else show_ranks(16, 20)
+    print(json.dumps({f"scaling.{name}": round(figure, 2) for name, figure in figures.items()}))
 
 
 if __name__ == "__main__":

@@ -116,4 +116,4 @@ def test_overhead_runs(run_tiny):
 
 
 def test_scaling_runs(run_tiny):
-    assert set(run_tiny("scaling")) == {"scaling.peers"}
+    assert set(run_tiny("scaling")) == {"scaling.peers", "scaling.ranks_speedup"}
