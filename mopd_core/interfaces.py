@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 
 
 class WeightSource(Protocol):
-    """The student's current weights, under the names of its Hugging Face checkpoint."""
+    """The student's current weights. Where they are split over ranks, every rank has to take all of them."""
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield every parameter once; a tied weight comes once, under the name that the checkpoint keeps."""
+        """Yield every weight once, under the names of its Hugging Face checkpoint, for engines that load one.
+
+        A tied weight comes once, under the name that the checkpoint keeps.
+        """
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The same under the names of the transformers model, where some families hold several weights as one."""
         ...
 
 

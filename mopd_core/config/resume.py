@@ -1,7 +1,7 @@
 """Resuming: which settings of a stored run may change, and the comparison that refuses all others.
 
-A resumed run has to end where the uninterrupted one would have. A setting that no result depends on stands in
-`MAY_CHANGE`, or in the `result_neutral` of the plugin that it belongs to.
+A resumed run has to end where the uninterrupted one would have (but for rollouts that were sampled ahead). A setting
+that no result depends on stands in `MAY_CHANGE`, or in the `result_neutral` of the plugin that it belongs to.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ MAY_CHANGE = (
     "training.gradient_checkpointing",
     "training.micro_batch_tokens",
     "training.logits_memory_mib",
+    "training.compile",
+    "training.parallel",
     "evaluation.guard",
     "evaluation.guard_drop",
     "rollout.verify_timeout_s",

@@ -90,6 +90,12 @@ class RolloutConfig(ConfigModel):
     """Longest that a verifier may take for one response, in seconds of wall time, in training and evaluation; what it
     has not judged by then is *unknown*. A verifier's own limits are shorter, and see to it that this is never met."""
 
+    max_staleness: int = Field(default=0, ge=0)
+    """Optimiser steps that the weights which sample may be behind those that train. Above 0 rollouts of coming steps
+    are sampled in the background; that needs an objective that weighs tokens by their importance, and a run that was
+    cut and resumed ends elsewhere, as its first rollouts are sampled anew. 1 is enough to sample one step while another
+    trains, and repeatable; above it results depend on timing."""
+
     sampling: TrainingSamplingConfig = TrainingSamplingConfig()
     """How rollouts are drawn."""
 
@@ -126,6 +132,10 @@ class TrainingConfig(ConfigModel):
 
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass to save memory."""
+
+    compile: bool = False
+    """Compile the student's blocks with torch.compile; needs a C++ compiler on a CPU. The first steps take longer, by up
+    to a minute: docs/benchmarks.md says where it pays. No result depends on it beyond rounding."""
 
     parallel: Literal["auto", "none", "ddp", "fsdp"] = "auto"
     """What several processes (torchrun) do with the model: `ddp` gives each a whole one, `fsdp` splits weights,

@@ -19,7 +19,8 @@ class Distill:
     def __init__(self, config: DistillConfig, tokenizer: Tokenizer) -> None:
         self.config = config
         self.tokenizer = tokenizer
-        self.needs_scores = config.importance_clip is not None or config.estimator == "sampled"
+        self.weighs_importance = config.importance_clip is not None
+        self.needs_scores = self.weighs_importance or config.estimator == "sampled"
 
     def weights(self, batch: TokenBatch, scores: TokenScores | None) -> TokenWeights:
         """Weights [n]; masked are tokens that are not the model's own and targets without a context."""

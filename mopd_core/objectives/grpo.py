@@ -15,6 +15,7 @@ class Grpo:
 
     uses_teacher = False
     needs_scores = True
+    weighs_importance = True
 
     def __init__(self, config: GrpoConfig) -> None:
         self.config = config

@@ -19,6 +19,7 @@ class WeightedSum:
 
     def __init__(self, config: WeightedSumConfig, distill: Distill, grpo: Grpo) -> None:
         self.parts = ((config.distill_weight, distill), (config.grpo_weight, grpo))
+        self.weighs_importance = distill.weighs_importance and grpo.weighs_importance
 
     def weights(self, batch: TokenBatch, scores: TokenScores | None) -> TokenWeights:
         """Weights [n] whose sum over the union's count is the weighted sum of the two means."""

@@ -244,6 +244,7 @@ def build_components(
     is_sharded = shards.is_split(config.training, models.choose_device(config.training), ranks)
     inference = build_inference(config, registries, folder, stack, ranks, is_sharded)
     objective: Objective = _build(registries, "objectives", config.objective, inference.context)
+    _check_staleness(config, objective)
     room = inference.context.max_length - inference.sampling.max_tokens
     teacher_prompts = TeacherPrompts(config.context, inference.tokenizer, room, config.model.chat_template_options)
     if objective.uses_teacher:
@@ -255,6 +256,17 @@ def build_components(
         learner=_build_learner(inference, registries, objective, divergence, is_sharded),
         trackers=trackers,
     )
+
+
+def _check_staleness(config: RunConfig, objective: Objective) -> None:
+    staleness = config.rollout.max_staleness
+    if staleness > 0 and not getattr(objective, "weighs_importance", False):
+        raise ConfigError(
+            f"rollout.max_staleness is {staleness}, but objective {config.objective.name!r} does not weigh tokens by "
+            "their importance, and would take rollouts of older weights for the student's own; allowed: 0. Set "
+            "rollout.max_staleness=0, or have the objective weigh them: distill with -o objective.importance_clip=2 "
+            "(the published value), weighted-sum with -o objective.distill.importance_clip=2"
+        )
 
 
 def _build_learner(

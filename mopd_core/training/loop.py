@@ -1,14 +1,16 @@
 """The loop: rollout, verify, select, score, update, teacher update, sync, evaluate, save.
 
 `Loop.run` reads top to bottom. What a stage does is in the module that it calls. Every rank runs the whole loop: it
-samples and judges its share of the prompts, then knows the whole step; only the first one writes and speaks.
+samples and judges its share of the prompts, then knows the whole step; only the first one writes and speaks. Sampling
+may run ahead of it: then `time/generate_s` is what the loop waited for rollouts, `time/generate_busy_s` what sampling
+them took, and syncing and evaluating wait for the sampling of a later step to end.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ from mopd_core.tracking.progress import RunProgress
 from mopd_core.tracking.rows import rollout_rows
 from mopd_core.tracking.run_folder import RunFolder
 from mopd_core.training import rollouts as stage
+from mopd_core.training.ahead import Ahead, staleness_metrics
 from mopd_core.training.batch import StepBatch, build_step
 from mopd_core.training.checkpoint import Checkpoints, TrainerState
 from mopd_core.training.components import Components
@@ -31,8 +34,8 @@ from mopd_core.training.learner import Update
 from mopd_core.training.models import StudentWeights
 from mopd_core.training.optimiser import learning_rate
 from mopd_core.training.ranks import Ranks
-from mopd_core.types import RolloutGroup, StepRecord
-from mopd_core.verification.groups import caveats_of
+from mopd_core.types import Prompt, RolloutGroup, StepRecord
+from mopd_core.verification.groups import PendingGroups, caveats_of
 
 StopReason = Literal["interrupt", "guard"]
 
@@ -69,6 +72,14 @@ class Loop:
     interrupt: Interrupt
     after: Evaluation | None = None
     _caveats: set[str] = field(default_factory=set)
+    _updates: list[int] = field(default_factory=list)
+    _ahead: Ahead[PendingGroups] = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self._ahead = Ahead(
+            self._sample, config.training.steps, config.rollout.max_staleness, self.parts.context.device
+        )
 
     @property
     def config(self) -> RunConfig:
@@ -83,6 +94,10 @@ class Loop:
         if not self.state.before:
             before = self._evaluate_all()
             self.state.before, self.state.best_score = before.scores(), self._watched(before).mean
+        with closing(self._ahead):
+            return self._train()
+
+    def _train(self) -> StopReason | None:
         while self.state.step < self.config.training.steps and not self._asked_to_stop():
             started = time.perf_counter()
             step = self.state.step + 1
@@ -112,19 +127,13 @@ class Loop:
         return self.ranks.any(self.interrupt.requested)
 
     def _step(self, step: int) -> dict[str, float]:
-        parts, config, clock = self.parts, self.config, Clock()
+        config, clock = self.config, Clock()
         started = time.perf_counter()
-        order = prompts_for_step(len(parts.data.train), config.rollout.prompts, step, config.seed)
-        prompts = [parts.data.train[row] for row in order]
         with self._phase(clock, "generate"):
-            seeds = stage.training_seeds(prompts, config.rollout.group_size, config.seed, step)
-            share, share_seeds = self.ranks.mine(prompts), self.ranks.mine(seeds)
-            pending = stage.sample(
-                parts.generator, config.generator.name, share, parts.sampling, share_seeds, parts.scheduler
-            )
+            sampled = self._ahead.take(step)
         with self._phase(clock, "verify"):
-            groups = self.ranks.merge(pending.groups(config.rollout.success_threshold))
-        clock.seconds["verify_busy"] = pending.busy_s()
+            groups = self.ranks.merge(sampled.rollouts.groups(config.rollout.success_threshold))
+        clock.seconds["verify_busy"] = sampled.rollouts.busy_s()
         self._note_caveats(groups)
         metrics = stage.group_metrics(groups)
         with self._phase(clock, "context"):
@@ -132,16 +141,32 @@ class Loop:
             batch = build_step(groups, _token_ids(contexts))
         with self._phase(clock, "learn"):
             update = self._learn(batch, step)
+        if config.rollout.max_staleness > 0:
+            clock.seconds["generate_busy"] = sampled.seconds
+            logprobs, behaviour_logprobs = update.values["logprobs"], batch.tokens.behaviour_logprobs
+            metrics |= staleness_metrics(groups, self._updates, logprobs, behaviour_logprobs)
         with self._phase(clock, "sync"):
             if update.outcome == "trained":
                 self._follow(step)
+            self._ahead.finished(step)
         with self._phase(clock, "record"):
             self._save_rollouts(step, groups, contexts, batch, update)
-        sampled = sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts)
+        tokens = sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts)
         self.state.rollouts += sum(len(group) for group in groups)
-        self.state.tokens += sampled
+        self.state.tokens += tokens
         total = time.perf_counter() - started
-        return metrics | update.metrics | clock.metrics() | {"time/step_s": total, "time/tokens_per_s": sampled / total}
+        return metrics | update.metrics | clock.metrics() | {"time/step_s": total, "time/tokens_per_s": tokens / total}
+
+    def _sample(self, step: int, is_wanted: Callable[[], bool]) -> PendingGroups:
+        """This rank's share of a step's rollouts; in the background where rollouts are sampled ahead."""
+        parts, config = self.parts, self.config
+        order = prompts_for_step(len(parts.data.train), config.rollout.prompts, step, config.seed)
+        prompts = [parts.data.train[row] for row in order]
+        seeds = stage.training_seeds(prompts, config.rollout.group_size, config.seed, step)
+        share, share_seeds = self.ranks.mine(prompts), self.ranks.mine(seeds)
+        return stage.sample(
+            parts.generator, config.generator.name, share, parts.sampling, share_seeds, parts.scheduler, is_wanted
+        )
 
     @contextmanager
     def _phase(self, clock: Clock, name: str) -> Iterator[None]:
@@ -189,8 +214,9 @@ class Loop:
         if parts.learner.teacher is not None:
             with plugin_boundary(f"teacher {self.config.teacher.name!r}"):
                 parts.learner.teacher.update(parts.student)
-        with plugin_boundary(f"generator {self.config.generator.name!r}"):
+        with self._ahead.paused(), plugin_boundary(f"generator {self.config.generator.name!r}"):
             parts.generator.sync_weights(StudentWeights(parts.student), step)
+        self._updates.append(step)
 
     def _save_rollouts(
         self, step: int, groups: list[RolloutGroup], contexts: stage.Contexts, batch: StepBatch, update: Update
@@ -215,9 +241,13 @@ class Loop:
             self.registries.manager.hook.mopd_step_finished(step=record)
         self.progress.step_done(record)
 
-    def _evaluate_all(self) -> Evaluation:
+    def _evaluate_on(self, prompts: Sequence[Prompt]) -> Evaluation:
         self.progress.phase("evaluate")
-        return self.parts.evaluator(self.parts.data.held_out)
+        with self._ahead.paused():
+            return self.parts.evaluator(prompts)
+
+    def _evaluate_all(self) -> Evaluation:
+        return self._evaluate_on(self.parts.data.held_out)
 
     def _watched(self, evaluation: Evaluation) -> Evaluation:
         """The prompts that are evaluated during the run: only those are compared from step to step."""
@@ -231,8 +261,7 @@ class Loop:
         every = self.config.evaluation.every
         if not every or step % every:
             return None
-        self.progress.phase("evaluate")
-        return self.parts.evaluator(self.parts.data.held_out[: self.config.evaluation.prompts])
+        return self._evaluate_on(self.parts.data.held_out[: self.config.evaluation.prompts])
 
     def _judge(self, evaluation: Evaluation) -> bool:
         """Remember the best evaluation; whether the guard stops the run."""

@@ -6,7 +6,7 @@ Sampling and judging overlap: a rollout goes to its verifier as soon as the gene
 from __future__ import annotations
 
 from collections import Counter, abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -70,14 +70,18 @@ def sample(
     sampling: Sampling,
     seeds: Sequence[Sequence[int]],
     scheduler: Scheduler,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> PendingGroups:
     """Sample a rollout for every seed, and have each judged from when it is there. Returns when the last one is.
 
+    Once `is_wanted()` is false it returns with the next rollout, and the groups never fill.
     Raises what a verifier raises meanwhile, and `GeneratorError` unless every rollout comes exactly once.
     """
     pending = PendingGroups(scheduler, prompts, [len(group) for group in seeds])
     with closing(generate(generator, name, prompts, sampling, seeds)) as arriving:
         for prompt, index, rollout in arriving:
+            if not is_wanted():
+                break
             pending.add(prompt, index, rollout)
     return pending
 

@@ -32,6 +32,8 @@ def test_the_stored_config_is_the_base(registries: Registries, folder: Path):
         "generator.mode=exact",
         "training.micro_batch_tokens=7",
         "training.logits_memory_mib=7",
+        "training.compile=true",
+        "training.parallel=ddp",
         "evaluation.guard=stop",
         "evaluation.guard_drop=0.5",
         "tracking.rollouts_every=3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from mopd_core.objectives import distill, grpo, weighted_sum
 from mopd_core.objectives.config import DistillConfig, GrpoConfig, WeightedSumConfig
 from mopd_core.objectives.weights import TokenWeights
-from mopd_core.testing.objectives import ObjectiveSuite
+from mopd_core.testing.objectives import REWARDS, ObjectiveSuite, make_batch
 from mopd_core.testing.tiny import tiny_context, tiny_student
 
 
@@ -45,6 +46,32 @@ class TestWeightedSum(ObjectiveSuite):
     @pytest.fixture
     def objective(self, context):
         return weighted_sum.build(WeightedSumConfig(distill_weight=0.5, grpo_weight=2.0), context)
+
+
+@pytest.mark.parametrize(
+    ("module", "config", "weighs"),
+    [
+        (distill, DistillConfig(), False),
+        (distill, DistillConfig(estimator="sampled"), False),
+        (distill, DistillConfig(importance_clip=9.0), True),
+        (distill, DistillConfig(importance_clip=9.0, estimator="sampled"), True),
+        (grpo, GrpoConfig(), True),
+        (weighted_sum, WeightedSumConfig(), False),
+        (weighted_sum, WeightedSumConfig(distill=DistillConfig(importance_clip=9.0)), True),
+    ],
+    ids=["distill", "sampled", "distill weighs", "sampled weighs", "grpo", "sum", "sum weighs"],
+)
+def test_who_weighs_importance_asks_for_scores_and_follows_the_ratio(context, module, config, weighs):
+    """Tokens that were 1.1 times as likely when they were sampled weigh 1 / 1.1; every ratio is inside the clips."""
+    objective = module.build(config, context)
+    assert objective.weighs_importance is weighs
+    batch, scores = make_batch(REWARDS["mixed"])
+    batch = replace(batch, behaviour_logprobs=torch.where(batch.own, scores.student_logprobs, -1.0))
+    now = objective.weights(batch, scores)
+    then = objective.weights(replace(batch, behaviour_logprobs=batch.behaviour_logprobs + math.log(1.1)), scores)
+    follows = [torch.allclose(getattr(then, name), getattr(now, name) / 1.1) for name in ("logprob", "divergence")]
+    assert all(follows) is weighs
+    assert objective.needs_scores or not weighs
 
 
 class Unmasked(distill.Distill):

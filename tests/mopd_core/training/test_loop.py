@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 import pytest
 import torch
@@ -336,10 +337,14 @@ def test_what_a_verifier_raises_ends_the_run(train_scripted, script, streams, he
 
 
 def test_asked_twice_while_a_verifier_hangs_it_stops_at_once(train_scripted, script):
-    let_go, script.held_out = threading.Event(), 0
+    """One of the verifier's threads asks, and asks again when the first has been heard: signals are not counted."""
+    let_go, script.held_out, asks = threading.Event(), 0, threading.Lock()
 
     def hang(text):
-        os.kill(os.getpid(), signal.SIGINT)
+        if asks.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
         let_go.wait(60)
         return Verdict(1.0, "passed")
 
@@ -397,3 +402,99 @@ def test_without_held_out_prompts_nothing_is_measured(train_scripted, script):
     run = train_scripted("evaluation.every=1")
     assert run.summary["held_out_prompts"] == 0
     assert run.summary["finished"] is True
+
+
+AHEAD = ("rollout.max_staleness=1", "objective.importance_clip=2")
+
+
+def running_ahead():
+    return [thread for thread in threading.enumerate() if thread.name == "rollouts ahead"]
+
+
+def test_one_step_ahead_every_rollout_says_which_weights_it_is_of(train_scripted, script):
+    run = train_scripted(*AHEAD, "training.steps=5")
+    versions = [
+        {rollout["version"] for row in run.folder.read_rollouts(step) for rollout in row["rollouts"]}
+        for step in range(1, 6)
+    ]
+    assert versions == [{0}, {0}, {1}, {2}, {3}]
+    assert script.synced == [1, 2, 3, 4, 5]
+    assert len(script.generated) == 2 + 5
+    records = run.folder.read_metrics()
+    assert [record["staleness/max"] for record in records] == [0, 1, 1, 1, 1]
+    assert all(record["time/generate_busy_s"] > 0 for record in records)
+    assert not running_ahead()
+
+
+def test_sampling_in_place_has_no_staleness(train_scripted):
+    run = train_scripted("training.steps=1")
+    (record,) = run.folder.read_metrics()
+    assert not [name for name in record if name.startswith("staleness/") or name == "time/generate_busy_s"]
+
+
+def test_a_version_is_stale_by_the_updates_that_it_lacks(train_scripted, script):
+    """Steps 2 and 3 change no weights; step 4 trains on what version 1 sampled, and misses nothing."""
+    script.bad_steps = (2, 3)
+    run = train_scripted(*AHEAD, "training.steps=6")
+    assert script.synced == [1, 4, 5, 6]
+    assert [record["staleness/max"] for record in run.folder.read_metrics()] == [0, 1, 0, 0, 1, 1]
+
+
+def test_steps_that_train_on_nothing_do_not_hold_up_what_is_ahead(train_scripted, script):
+    script.answer = lambda prompt_id, index, version: "wrong 2"
+    run = train_scripted(*AHEAD)
+    assert (run.summary["finished"], run.summary["skipped_steps"], script.synced) == (True, 4, [])
+
+
+@pytest.mark.parametrize("staleness", [1, 3])
+def test_evaluations_see_the_newest_weights(train_scripted, script, staleness):
+    follow_the_curve(script)
+    run = train_scripted(*AHEAD, f"rollout.max_staleness={staleness}", "training.steps=6", "evaluation.every=1")
+    assert [record["evaluation/mean@4"] for record in run.folder.read_metrics()] == [CURVE[s] / 4 for s in range(1, 7)]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_asked_to_stop_nothing_goes_on_ahead(train_scripted, script, times):
+    def ask(step):
+        for _ in range(times if step == 2 else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    script.on_step = ask
+    if times == 1:
+        assert train_scripted(*AHEAD, "training.steps=9").summary["steps"] == 2
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            train_scripted(*AHEAD, "training.steps=9")
+    assert not running_ahead()
+    assert script.closed == ["generator"]
+
+
+def test_what_fails_ahead_ends_the_run_as_it_does_in_place(train_scripted, script):
+    script.held_out, script.missing = 0, 1
+    with pytest.raises(GeneratorError, match=r"^generator 'scripted' returned groups of \[3, 3\] rollouts"):
+        train_scripted(*AHEAD)
+    assert not running_ahead()
+
+
+@pytest.mark.parametrize(
+    ("objective", "options", "weighs"),
+    [
+        ("distill", [], False),
+        ("distill", ["objective.importance_clip=2"], True),
+        ("grpo", [], True),
+        ("weighted-sum", [], False),
+        ("weighted-sum", ["objective.distill.importance_clip=2"], True),
+    ],
+    ids=["distill", "distill weighs", "grpo", "weighted sum", "weighted sum weighs"],
+)
+def test_only_an_objective_that_weighs_importance_takes_old_rollouts(
+    train_scripted, script, objective, options, weighs
+):
+    given = ("rollout.max_staleness=2", "training.steps=2", *options)
+    if weighs:
+        assert train_scripted(*given, objective=objective).summary["finished"] is True
+        return
+    with pytest.raises(ConfigError, match=f"max_staleness is 2, but objective '{objective}' does not weigh") as error:
+        train_scripted(*given, objective=objective)
+    assert "-o objective.importance_clip=2" in str(error.value)
+    assert script.generated == []
