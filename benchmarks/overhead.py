@@ -1,10 +1,9 @@
 """What the framework costs beside the work: the share of a step outside model, generator and verifier.
 
 A real run of the bundled recipe, with everything that is on by default: rollouts saved, metrics written, contexts
-built. The run's own metrics say how long each phase took; what no phase accounts for counts as overhead. The learner's
-phase is split by a second run under cProfile: model work is its passes, the head with the loss, the backward pass,
-clipping and the optimiser, and what remains is Python that cuts and lays out batches, checks weights and gathers
-values. A profile makes Python look slower than it is, so that the share is an upper bound. Handing the weights to
+built. The run's own metrics say how long each phase took; what no phase accounts for counts as overhead. Of the
+learner's phase, what it times itself is model work: the passes, the head with the loss, the backward pass, and clipping
+with the optimiser. What remains cuts and lays out batches, checks weights and gathers values. Handing the weights to
 teacher and generator is work on tensors, and is counted as overhead all the same. Evaluations and checkpoints are no
 part of a step.
 
@@ -16,9 +15,7 @@ The last line is JSON: {"overhead.fraction": time outside model, generator and v
 from __future__ import annotations
 
 import argparse
-import cProfile
 import json
-import pstats
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -30,23 +27,14 @@ import torch
 from rich.console import Console
 
 from mopd_core.config.load import load_config
-from mopd_core.hookspecs import hookimpl
-from mopd_core.registry import load_plugins
+from mopd_core.registry import installed
 from mopd_core.training.run import train
 
-LEARNER = ("training/learner.py", "learn")
+WORK = ("generate", "verify", "learn_teacher", "learn_student", "learn_head", "learn_backward", "learn_optimiser")
+"""Phases that are the work itself, by their names in `time/<phase>_s`."""
 
-MODEL_WORK = {
-    "passes": [("training/models.py", "flat_hidden")],
-    "head and loss": [("divergences/head.py", "__call__"), ("divergences/head.py", "score")],
-    "backward": [("torch/_tensor.py", "backward")],
-    "clipping": [("torch/nn/utils/clip_grad.py", "clip_grad_norm_")],
-    "optimiser": [("torch/optim/adam.py", "step")],
-}
-"""The learner's calls that are the model's own work: the end of the file's name, and the function's. None calls another
-of them."""
-
-PHASES = ("generate", "verify", "context", "learn", "sync", "record")
+OVERHEAD = ("context", "sync", "record")
+"""Phases that are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +46,9 @@ class Row:
     is_overhead: bool
 
 
-class Profiled:
-    """A plugin that profiles a run from when all is loaded."""
-
-    def __init__(self) -> None:
-        self.profile = cProfile.Profile()
-
-    @hookimpl
-    def mopd_run_started(self) -> None:
-        self.profile.enable()
-
-    @hookimpl
-    def mopd_run_finished(self) -> None:
-        self.profile.disable()
-
-
-def run_steps(options: argparse.Namespace, plugin: Profiled | None = None) -> list[dict[str, float]]:
-    """Metrics of a run's steps, without the first few. plugin: what watches the run."""
-    registries = load_plugins()
-    if plugin is not None:
-        registries.manager.register(plugin)
+def run_steps(options: argparse.Namespace) -> list[dict[str, float]]:
+    """Times of a run's steps in seconds, without the first few."""
+    registries = installed()
     settings = {
         "rollout.prompts": options.prompts,
         "rollout.group_size": options.group,
@@ -101,52 +72,23 @@ def _metrics(row: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in row.items() if name.startswith("time/")}
 
 
-def profile_steps(options: argparse.Namespace) -> pstats.Stats:
-    """The same run under cProfile."""
-    plugin = Profiled()
-    run_steps(options, plugin)
-    return pstats.Stats(plugin.profile)
-
-
-def seconds_in(stats: pstats.Stats, file: str, function: str) -> float:
-    """Seconds in a function and in all that it calls; 0 where it was never called."""
-    table: Mapping[tuple[str, int, str], tuple[int, int, float, float, Any]] = stats.stats  # type: ignore[attr-defined]
-    found = [value[3] for key, value in table.items() if key[0].endswith(file) and key[2] == function]
-    return sum(found)
-
-
-def shares_of_learner(stats: pstats.Stats) -> dict[str, float]:
-    """What part of the learner's time each kind of model work takes. Ends the program where one is not found."""
-    whole = seconds_in(stats, *LEARNER)
-    shares = {}
-    for kind, calls in MODEL_WORK.items():
-        seconds = sum(seconds_in(stats, *call) for call in calls)
-        if not whole or not seconds:
-            raise SystemExit(f"the profile has no calls of {kind}: bring MODEL_WORK up to date with the learner")
-        shares[kind] = seconds / whole
-    return shares
-
-
-def split(metrics: Sequence[Mapping[str, float]], shares: Mapping[str, float]) -> list[Row]:
+def split(metrics: Sequence[Mapping[str, float]]) -> list[Row]:
     """The median step, line by line."""
-    phases = {phase: statistics.median(row[f"time/{phase}_s"] for row in metrics) for phase in PHASES}
-    other = statistics.median(row["time/step_s"] - sum(row[f"time/{phase}_s"] for phase in PHASES) for row in metrics)
-    learn = phases.pop("learn")
-    model_rows = [Row(f"learn: {kind}", share * learn, False) for kind, share in shares.items()]
-    rest = Row("learn: the rest", learn * (1 - sum(shares.values())), True)
-    rows = [Row(phase, seconds, phase not in ("generate", "verify")) for phase, seconds in phases.items()]
-    return [*rows[:2], *model_rows, rest, *rows[2:], Row("outside all phases", other, True)]
 
+    def median(*phases: str, less: Sequence[str] = ()) -> float:
+        return statistics.median(
+            sum(row[f"time/{phase}_s"] for phase in phases) - sum(row[f"time/{phase}_s"] for phase in less)
+            for row in metrics
+        )
 
-def costliest(stats: pstats.Stats, count: int) -> list[tuple[float, str]]:
-    """The framework's own functions with the most seconds of their own, calls left out."""
-    table: Mapping[tuple[str, int, str], tuple[int, int, float, float, Any]] = stats.stats  # type: ignore[attr-defined]
-    own = [
-        (value[2], f"{Path(key[0]).parent.name}/{Path(key[0]).name}:{key[2]}")
-        for key, value in table.items()
-        if "mopd_" in key[0]
+    of_learner = [phase for phase in WORK if phase.startswith("learn_")]
+    outside = [phase for phase in WORK if phase not in of_learner]
+    return [
+        *(Row(phase.replace("_", ": "), median(phase), False) for phase in WORK),
+        Row("learn: the rest", median("learn", less=of_learner), True),
+        *(Row(phase, median(phase), True) for phase in OVERHEAD),
+        Row("outside all phases", median("step", less=(*outside, "learn", *OVERHEAD)), True),
     ]
-    return sorted(own, reverse=True)[:count]
 
 
 def main() -> None:
@@ -162,9 +104,7 @@ def main() -> None:
         options.prompts, options.group, options.steps, options.warmup = 2, 4, 3, 1
     torch.set_num_threads(options.threads)
 
-    metrics = run_steps(options)
-    stats = profile_steps(options)
-    rows = split(metrics, shares_of_learner(stats))
+    rows = split(run_steps(options))
     whole = sum(row.seconds for row in rows)
     overhead = sum(row.seconds for row in rows if row.is_overhead)
 
@@ -173,10 +113,6 @@ def main() -> None:
     for row in rows:
         print(f"{row.name:24}{1e3 * row.seconds:9.2f}{row.seconds / whole:8.1%}{'  overhead' * row.is_overhead}")
     print(f"{'step':24}{1e3 * whole:9.2f}")
-    steps = options.warmup + options.steps
-    print("own time of the framework's functions, ms a step under the profiler:")
-    for seconds, name in costliest(stats, 12):
-        print(f"{1e3 * seconds / steps:9.2f}  {name}")
     figures = {"overhead.fraction": round(overhead / whole, 4), "overhead.ms": round(1e3 * overhead, 2)}
     print(json.dumps(figures))
 

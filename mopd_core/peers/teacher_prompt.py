@@ -18,7 +18,7 @@ from mopd_core.errors import ConfigError
 from mopd_core.interfaces import Tokenizer
 from mopd_core.peers.budget import Fitted, Fitter
 from mopd_core.peers.context import Block, ContextConfig, extract_summary, render_instructed, strip_thinking
-from mopd_core.types import Form, Message, Peer, PeerSelection, Prompt, Role, RolloutGroup
+from mopd_core.types import Form, Message, PeerSelection, Prompt, Role, RolloutGroup
 
 _CACHED = 64
 """Rendered prompts and encoded texts that are kept: what a few groups need."""
@@ -65,6 +65,7 @@ class TeacherPrompts:
         self._chat_options = chat_options
         self._encode = lru_cache(_CACHED)(self._encode_text)
         self._plain = lru_cache(_CACHED)(self._plain_text)
+        self._shown = lru_cache(_CACHED)(self._shown_text)
         self._fit = lru_cache(_CACHED)(self._fit_blocks)
         self._frame = lru_cache(_CACHED)(self._frame_tokens)
         self._fitter = Fitter(tokenizer, config.trim_mark, self.budget, self._encode)
@@ -100,18 +101,17 @@ class TeacherPrompts:
 
     def _blocks(self, groups: Sequence[RolloutGroup], group: int, selection: PeerSelection) -> Iterator[Block]:
         for peer in selection.peers:
-            if text := self._peer_text(groups, peer):
+            if text := self._shown(groups[peer.group].rollouts[peer.index].text, peer.form):
                 yield Block(_KINDS[peer.role, peer.form], text)
         verdict = groups[group].verdicts[selection.target]
         if self._config.feedback and verdict.status != "unknown" and (text := self._plain(verdict.feedback or "")):
             yield Block("feedback", text)
 
-    def _peer_text(self, groups: Sequence[RolloutGroup], peer: Peer) -> str:
-        """What is shown of a peer, empty if nothing is."""
-        text = groups[peer.group].rollouts[peer.index].text
+    def _shown_text(self, text: str, form: Form) -> str:
+        """What is shown of a peer's text, empty if nothing is."""
         if self._config.strip_thinking:
             text = strip_thinking(text, self._config.thinking_tags)
-        if peer.form == "summary":
+        if form == "summary":
             text = extract_summary(text, self._config.summary_tags) or ""
         return self._plain(text)
 
@@ -120,7 +120,7 @@ class TeacherPrompts:
         while True:
             ids = self._tokenizer.encode(text, add_special_tokens=False)
             plain = self._tokenizer.decode(ids, skip_special_tokens=True)
-            if plain == self._tokenizer.decode(ids, skip_special_tokens=False):
+            if plain == text or plain == self._tokenizer.decode(ids, skip_special_tokens=False):
                 return text.strip()
             text = plain
 

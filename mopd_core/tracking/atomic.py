@@ -13,15 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` under `path`, in place of what was there, in one step that survives a crash at any time."""
+def write_atomically(path: Path, data: bytes, durable: bool = True) -> None:
+    """Put `data` under `path`, in place of what was there, in one step that survives a crash at any time.
+
+    durable: also a crash of the whole machine. Without it nothing waits for the disk, and such a crash may leave an
+    empty or torn file under the name: its format has to tell.
+    """
     partial = _sibling(path, "partial")
-    with partial.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    partial.write_bytes(data)
+    if durable:
+        _sync(partial)
     partial.replace(path)
-    _sync(path.parent)
+    if durable:
+        _sync(path.parent)
 
 
 @contextmanager

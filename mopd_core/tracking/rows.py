@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mopd_core.types import Peer, PeerSelection, Rollout, RolloutGroup, Verdict
 
@@ -22,9 +26,9 @@ def rollout_rows(
     """One row a group, in order.
 
     selections: for every group one selection a rollout, or an empty list where nothing was selected. token_values: what
-    to keep a token beside its id.
+    to keep a token beside its id; rounded.
     """
-    values = token_values or {}
+    values = _rounded(token_values or {})
     return [
         {
             "group": number,
@@ -39,7 +43,7 @@ def rollout_rows(
                     **_verdict(verdict),
                     "success": group.is_success(index),
                     "peers": _peers(chosen, index),
-                    "token_values": _rounded(values.get((number, index), {})),
+                    "token_values": values.get((number, index), {}),
                 }
                 for index, (rollout, verdict) in enumerate(zip(group.rollouts, group.verdicts, strict=True))
             ],
@@ -75,5 +79,27 @@ def _peer(peer: Peer) -> dict[str, Any]:
     return {"group": peer.group, "index": peer.index, "role": peer.role, "form": peer.form}
 
 
-def _rounded(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    return {name: [float(f"{value:.{DIGITS}g}") for value in numbers] for name, numbers in values.items()}
+def _rounded(values: TokenValues) -> TokenValues:
+    """All values to `DIGITS` significant digits: at once, as they are many, in short lists."""
+    lists = [numbers for by_name in values.values() for numbers in by_name.values()]
+    exact = np.fromiter(chain.from_iterable(lists), dtype=np.float64)
+    rest = iter(significant(exact, DIGITS).tolist())
+    return {
+        key: {name: list(islice(rest, len(numbers))) for name, numbers in by_name.items()}
+        for key, by_name in values.items()
+    }
+
+
+def significant(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
+    """Values of any shape to so many significant digits; what is not finite stays.
+
+    Both scales are powers of ten and one of them is 1. Up to 1e22 such powers are exact, and the result is then the
+    double nearest to the decimal number, which prints as short as that: for four digits, from 1e-18 to 1e18.
+    """
+    magnitude = np.abs(values)
+    counted = (magnitude > 0) & (magnitude < np.inf)
+    exponent = np.floor(np.log10(magnitude, out=np.zeros_like(values), where=counted))
+    places = np.clip(digits - 1 - exponent, -300, 300)
+    up, down = 10.0 ** np.maximum(places, 0), 10.0 ** np.maximum(-places, 0)
+    rounded: NDArray[np.float64] = np.round(values * up / down) / up * down
+    return rounded

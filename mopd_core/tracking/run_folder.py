@@ -136,11 +136,15 @@ class RunFolder:
         return records
 
     def write_rollouts(self, step: int, rows: Iterable[Mapping[str, Json]]) -> None:
-        """Write a step's rows as compressed JSON Lines; `rows.rollout_rows` makes them."""
+        """Write a step's rows as compressed JSON Lines; `rows.rollout_rows` makes them.
+
+        No step waits for the disk: a file that a crash of the machine has torn fails its checksum when it is read.
+        """
         path = self.rollouts_path(step)
         path.parent.mkdir(exist_ok=True)
         text = "".join(to_line(dict(row)) for row in rows)
-        write_atomically(path, zstandard.ZstdCompressor().compress(text.encode()))
+        data = zstandard.ZstdCompressor(write_checksum=True).compress(text.encode())
+        write_atomically(path, data, durable=False)
 
     def read_rollouts(self, step: int) -> list[dict[str, Any]]:
         """A step's rows. Raises `CheckpointError` if they are missing or damaged."""
@@ -149,7 +153,10 @@ class RunFolder:
             steps = ", ".join(map(str, self.rollout_steps())) or "none"
             raise CheckpointError(f"{str(self.path)!r} has no rollouts of step {step}; steps with rollouts: {steps}")
         try:
-            text = zstandard.ZstdDecompressor().decompress(path.read_bytes())
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            text = frame.decompress(path.read_bytes())
+            if not frame.eof:
+                raise ValueError("it has no end")
             return [json.loads(line) for line in text.splitlines()]
         except (zstandard.ZstdError, ValueError) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error

@@ -13,12 +13,15 @@ from operator import attrgetter, itemgetter
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mopd_core.divergences.head import HeadTokens
 from mopd_core.objectives.weights import TokenBatch, TokenWeights
 from mopd_core.training.layout import MIN_SHARED, FlatSequences, Ids, common_prefix, lay_out
 from mopd_core.types import RolloutGroup
+
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,20 @@ def micro_batches(batch: StepBatch, mask: Tensor, distilled: Tensor, budget: int
 
     mask: [n] bool, the tokens to evaluate. distilled: [n] bool, those of them that the teacher has to score.
     """
-    chosen = [target for target in batch.targets if bool(mask[target.span].any())]
-    for members in _cut(chosen, budget):
-        yield _micro_batch(members, mask, distilled)
+    scored = (mask & distilled).numpy()
+    for members in _cut(evaluated_targets(batch, mask), budget):
+        yield _micro_batch(members, mask.numpy(), scored)
+
+
+def evaluated_targets(batch: StepBatch, mask: Tensor) -> list[Target]:
+    """The targets with a token in `mask` [n] bool."""
+    here = mask.numpy()
+    return [target for target in batch.targets if here[target.span].any()]
+
+
+def longest_target(batch: StepBatch, mask: Tensor) -> int:
+    """The tokens that the costliest target of `mask` [n] takes by itself; no budget makes a pass with it smaller."""
+    return max((_cost(target, None) for target in evaluated_targets(batch, mask)), default=0)
 
 
 def _cut(targets: Sequence[Target], budget: int) -> Iterator[list[Target]]:
@@ -168,33 +182,40 @@ def _cost(target: Target, previous: Target | None) -> int:
     return cost
 
 
-def _micro_batch(members: Sequence[Target], mask: Tensor, distilled: Tensor) -> MicroBatch:
-    student = lay_out([_inputs(target.prompt, target.response) for target in members])
-    taught = [
-        (position, target.teacher_prompt, target)
-        for position, target in enumerate(members)
-        if target.teacher_prompt is not None and bool((mask & distilled)[target.span].any())
+def _micro_batch(members: Sequence[Target], mask: Flags, scored: Flags) -> MicroBatch:
+    """One pass. mask, scored: [n], the step's tokens to evaluate, and those of them that the teacher scores."""
+    shown = [
+        (target.teacher_prompt, target)
+        for target in members
+        if target.teacher_prompt is not None and scored[target.span].any()
     ]
-    teacher = lay_out([_inputs(prompt, target.response) for _, prompt, target in taught]) if taught else None
-    with_teacher: list[tuple[Tensor, Tensor, Tensor]] = []
-    without: list[tuple[Tensor, Tensor]] = []
-    teacher_rows = {position: (row, len(prompt)) for row, (position, prompt, _) in enumerate(taught)}
-    for position, target in enumerate(members):
-        places = torch.arange(target.span.start, target.span.stop)
-        rows = student.rows[position][len(target.prompt) - 1 :]
-        here, scored = mask[target.span], mask[target.span] & distilled[target.span]
-        if teacher is not None and position in teacher_rows:
-            row, length = teacher_rows[position]
-            with_teacher.append((places[scored], rows[scored], teacher.rows[row][length - 1 :][scored]))
-        without.append((places[here & ~scored], rows[here & ~scored]))
-    empty = torch.zeros(0, dtype=torch.int64)
+    student = lay_out([_inputs(target.prompt, target.response) for target in members])
+    teacher = lay_out([_inputs(prompt, target.response) for prompt, target in shown]) if shown else None
+    places, rows = _places(members), _response_rows(student, [target.prompt for target in members])
+    first, second = scored[places], mask[places] & ~scored[places]
+    teacher_rows = np.zeros(0, dtype=np.int64)
+    if teacher is not None:
+        of_shown = scored[_places([target for _, target in shown])]
+        teacher_rows = _response_rows(teacher, [prompt for prompt, _ in shown])[of_shown]
     return MicroBatch(
         student,
         teacher,
-        tokens=torch.cat([empty, *(part[0] for part in with_teacher), *(part[0] for part in without)]),
-        student_rows=torch.cat([empty, *(part[1] for part in with_teacher), *(part[1] for part in without)]),
-        teacher_rows=torch.cat([empty, *(part[2] for part in with_teacher)]),
-        n_distilled=sum(len(part[0]) for part in with_teacher),
+        tokens=torch.from_numpy(np.concatenate([places[first], places[second]])),
+        student_rows=torch.from_numpy(np.concatenate([rows[first], rows[second]])),
+        teacher_rows=torch.from_numpy(teacher_rows),
+        n_distilled=len(teacher_rows),
+    )
+
+
+def _places(targets: Sequence[Target]) -> NDArray[np.int64]:
+    """The places of the targets' tokens in the step, end to end."""
+    return np.concatenate([np.arange(target.span.start, target.span.stop) for target in targets])
+
+
+def _response_rows(sequences: FlatSequences, prompts: Sequence[Ids]) -> NDArray[np.int64]:
+    """The rows that predict the responses' tokens, end to end: from the last token of each sequence's prompt on."""
+    return np.concatenate(
+        [rows.numpy()[len(prompt) - 1 :] for rows, prompt in zip(sequences.rows, prompts, strict=True)]
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 
 Ids = NDArray[np.int32]
 
@@ -42,7 +43,7 @@ class FlatSequences:
     """The sequences of a micro-batch.
 
     token_ids, positions: [n] int64. rows: for every sequence the flat row of each of its tokens. masks: attention masks
-    by shape, and windows: the spans of attention that layers asked for; `attention` fills both in.
+    by shape, block_masks: by window, windows: the spans of attention that layers asked for; `attention` fills them in.
     """
 
     token_ids: Tensor
@@ -50,6 +51,7 @@ class FlatSequences:
     segments: tuple[Segment, ...]
     rows: tuple[Tensor, ...]
     masks: dict[tuple[int, int, int | None], Tensor] = field(default_factory=dict)
+    block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
     windows: set[int | None] = field(default_factory=set)
 
     def __len__(self) -> int:
@@ -80,6 +82,8 @@ class _Node:
 
 def common_prefix(a: Ids, b: Ids) -> int:
     """How many leading tokens two sequences share."""
+    if a is b:
+        return len(a)
     size = min(len(a), len(b))
     differ = np.flatnonzero(a[:size] != b[:size])
     return int(differ[0]) if len(differ) else size
@@ -109,37 +113,38 @@ def _place(
     nodes: Sequence[_Node],
     ancestors: tuple[slice, ...],
     start: int,
-    segments: list[Segment],
-    rows: list[list[NDArray[np.int64]]],
+    placed: list[tuple[Segment, tuple[int, ...]]],
 ) -> int:
-    """Lay siblings out in the flat row from `start`, then what hangs below each; where the next segment begins."""
+    """Lay siblings out in the flat row from `start`, then what hangs below each; where the next segment begins.
+
+    placed: takes each segment, with the sequences that have it.
+    """
     spans = []
     for node in nodes:
         segment = Segment(start, node.end - node.offset, ancestors, node.offset)
         start = segment.span.stop
-        segments.append(segment)
+        placed.append((segment, node.members))
         spans.append(segment.span)
-        for member in node.members:
-            rows[member].append(np.arange(segment.start, start))
     for node, span in zip(nodes, spans, strict=True):
-        start = _place(node.children, (*ancestors, span), start, segments, rows)
+        start = _place(node.children, (*ancestors, span), start, placed)
     return start
 
 
 def lay_out(sequences: Sequence[Ids]) -> FlatSequences:
     """Arrange sequences (each [S] int32) as a prefix tree, sharing prefixes of at least `MIN_SHARED` tokens."""
-    segments: list[Segment] = []
-    parts: list[list[NDArray[np.int64]]] = [[np.zeros(0, dtype=np.int64)] for _ in sequences]
-    total = _place(_grow(sequences), (), 0, segments, parts)
-    tokens = np.zeros(total, dtype=np.int64)
-    positions = np.zeros(total, dtype=np.int64)
-    rows = [np.concatenate(of_sequence) for of_sequence in parts]
-    for sequence, row in zip(sequences, rows, strict=True):
-        tokens[row] = sequence
-        positions[row] = np.arange(len(sequence))
+    placed: list[tuple[Segment, tuple[int, ...]]] = []
+    flat = np.arange(_place(_grow(sequences), (), 0, placed))
+    tokens, positions = np.empty_like(flat), np.empty_like(flat)
+    parts: list[list[NDArray[np.int64]]] = [[flat[:0]] for _ in sequences]
+    for segment, members in placed:
+        here, end = segment.span, segment.offset + segment.length
+        tokens[here] = sequences[members[0]][segment.offset : end]
+        positions[here] = flat[here] - (segment.start - segment.offset)
+        for member in members:
+            parts[member].append(flat[here])
     return FlatSequences(
         torch.from_numpy(tokens),
         torch.from_numpy(positions),
-        tuple(segments),
-        tuple(torch.from_numpy(row) for row in rows),
+        tuple(segment for segment, _ in placed),
+        tuple(torch.from_numpy(np.concatenate(of_sequence)) for of_sequence in parts),
     )

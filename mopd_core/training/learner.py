@@ -3,14 +3,17 @@
 Scores if the objective asks for them, weights, then micro-batches: teacher pass, student pass, head, backward. The
 sum over all of them, on all ranks, is divided by the step's one count, so cutting it differently changes nothing. Every
 rank holds the whole step and computes its share of the micro-batches.
+
+That is also what makes a lack of memory curable: the passes begin again, cut smaller, and come to the same update.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +24,18 @@ from mopd_core.divergences.head import HeadLoss, HeadTokens
 from mopd_core.errors import PluginError
 from mopd_core.interfaces import Objective, Teacher, TeacherPass
 from mopd_core.objectives.weights import TokenBatch, TokenScores, TokenWeights
-from mopd_core.training.batch import MicroBatch, StepBatch
+from mopd_core.training.batch import MicroBatch, StepBatch, longest_target
 from mopd_core.training.gradients import clip, sum_gradients
 from mopd_core.training.models import autocast, flat_hidden
 from mopd_core.training.optimiser import set_lr
 from mopd_core.training.ranks import ALONE, Ranks
 from mopd_core.training.shards import rest
+from mopd_core.training.stopwatch import Stopwatch
 from mopd_core.training.token_values import TokenValues
 from mopd_core.training.turns import Turn, joint_turns, own_turns
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 Outcome = Literal["trained", "nothing", "non-finite"]
 
@@ -54,7 +61,8 @@ class PluginNames:
 class Learner:
     """Owns the student's optimiser; everything else is given. `teacher` is None where the objective uses none.
 
-    is_sharded: the student's weights are split over the ranks, so that every pass is joint.
+    is_sharded: the student's weights are split over the ranks, so that every pass is joint. token_budget: the most
+    tokens of a pass, `training.micro_batch_tokens` until the device has no memory for that many.
     """
 
     student: nn.Module
@@ -68,30 +76,41 @@ class Learner:
     names: PluginNames = PluginNames()
     ranks: Ranks = ALONE
     is_sharded: bool = False
+    token_budget: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.token_budget = self.config.micro_batch_tokens
 
     def learn(self, batch: StepBatch, lr: float) -> Update:
         """One optimiser step. With nothing to train on, or a loss or gradient that is not finite, weights stay.
 
-        Collective: all ranks bring the same batch and come to the same update.
+        Collective: all ranks bring the same batch and come to the same update. Raises `torch.OutOfMemoryError` where
+        the longest target alone is too much for the device, or any pass is and weights are split over ranks.
         """
-        scores = self._score(batch) if self.objective.needs_scores else None
+        stopwatch = Stopwatch(self.device)
+        update = self._learn(batch, lr, stopwatch)
+        seconds = {f"time/learn_{part}_s": seconds for part, seconds in stopwatch.seconds().items()}
+        return replace(update, metrics=update.metrics | seconds)
+
+    def _learn(self, batch: StepBatch, lr: float, stopwatch: Stopwatch) -> Update:
+        scores = self._score(batch, stopwatch) if self.objective.needs_scores else None
         with plugin_boundary(self.names.objective):
             weights = self.objective.weights(batch.tokens, scores)
         self._check(weights, batch.tokens)
         count = batch.tokens.total(weights.mask)
         weighted = weights.mask & ((weights.logprob != 0) | (weights.divergence != 0))
-        values = TokenValues(len(batch.tokens.tokens))
         if not bool(weighted.any()):
-            return Update("nothing", {"train/tokens": 0.0}, values.by_name)
-        loss = self._backward(batch, weights, weighted, count, values)
-        norm = clip(self.student, self.config.max_grad_norm)
-        finite = math.isfinite(loss) and math.isfinite(norm)
-        if finite:
-            set_lr(self.optimiser, lr)
-            self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+            return Update("nothing", {"train/tokens": 0.0}, TokenValues(len(batch.tokens.tokens)).by_name)
+        loss, values = self._backward(batch, weights, weighted, count, stopwatch)
+        with stopwatch("optimiser"):
+            norm = clip(self.student, self.config.max_grad_norm)
+            finite = math.isfinite(loss) and math.isfinite(norm)
+            if finite:
+                set_lr(self.optimiser, lr)
+                self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
         metrics = {"train/loss": loss, "train/grad_norm": norm, "train/lr": lr, "train/tokens": count}
-        metrics |= _token_metrics(batch.tokens, values)
+        metrics |= values.metrics(batch.tokens)
         return Update("trained" if finite else "non-finite", metrics, values.by_name)
 
     def _check(self, weights: TokenWeights, tokens: TokenBatch) -> None:
@@ -113,54 +132,102 @@ class Learner:
             )
 
     def _backward(
-        self, batch: StepBatch, weights: TokenWeights, weighted: Tensor, count: float, values: TokenValues
-    ) -> float:
-        """Accumulate the gradient over the micro-batches and fill in the tokens' values; the loss."""
-        loss = torch.zeros((), dtype=torch.float64)
+        self, batch: StepBatch, weights: TokenWeights, weighted: Tensor, count: float, stopwatch: Stopwatch
+    ) -> tuple[float, TokenValues]:
+        """Accumulate the gradient over the micro-batches; the loss, and what is known of the tokens."""
         evaluated = weights.mask & _any_in_rollout(weighted, batch.tokens)
+        loss, values = self._within_memory(
+            batch, evaluated, lambda: self._backward_passes(batch, weights, evaluated, count, stopwatch)
+        )
+        with stopwatch("backward"):
+            if not self.is_sharded:
+                sum_gradients(self.student, self.ranks)
+        values.exchange(self.ranks)
+        return self.ranks.sum(loss).item(), values
+
+    def _backward_passes(
+        self, batch: StepBatch, weights: TokenWeights, evaluated: Tensor, count: float, stopwatch: Stopwatch
+    ) -> tuple[Tensor, TokenValues]:
+        """This rank's share of the gradient, of the loss (a float64 scalar) and of the tokens' values."""
+        loss, values = torch.zeros((), dtype=torch.float64), TokenValues(len(batch.tokens.tokens))
         for turn in self._turns(batch, evaluated, weights.divergence != 0):
             micro = turn.micro
+            parts = micro.head_tokens(batch.tokens, weights if turn.counts else _weightless(weights), self.device)
             with autocast(self.device, self.dtype):
-                teacher = self._read(micro)
-                hidden = flat_hidden(self.student, micro.student)
-                parts = micro.head_tokens(batch.tokens, weights if turn.counts else _weightless(weights), self.device)
-                results = [self.loss(hidden, part, _teacher_of(part, teacher), count) for part in parts]
-            total = torch.stack([part_loss for part_loss, _ in results]).sum()
-            total.backward()  # type: ignore[no-untyped-call]
+                with stopwatch("teacher"):
+                    teacher = self._read(micro)
+                with stopwatch("student"):
+                    hidden = flat_hidden(self.student, micro.student)
+                with stopwatch("head"):
+                    results = [self.loss(hidden, part, _teacher_of(part, teacher), count) for part in parts]
+            with stopwatch("backward"):
+                total = torch.stack([part_loss for part_loss, _ in results]).sum()
+                total.backward()  # type: ignore[no-untyped-call]
             if turn.counts:
                 loss += total.item()
                 values.store(micro, [stats for _, stats in results])
-        if not self.is_sharded:
-            sum_gradients(self.student, self.ranks)
-        values.exchange(self.ranks)
-        return self.ranks.sum(loss).item()
+        return loss, values
 
     @torch.no_grad()
-    def _score(self, batch: StepBatch) -> TokenScores:
+    def _score(self, batch: StepBatch, stopwatch: Stopwatch) -> TokenScores:
         """log p(y_t) now, and log q(y_t) of targets with a context if the objective uses the teacher."""
+        values = self._within_memory(batch, batch.tokens.own, lambda: self._score_passes(batch, stopwatch))
+        values.exchange(self.ranks)
+        return TokenScores(values["logprobs"], values["teacher_logprobs"])
+
+    def _score_passes(self, batch: StepBatch, stopwatch: Stopwatch) -> TokenValues:
+        """This rank's share of the tokens' log-probabilities."""
         n = len(batch.tokens.tokens)
         nothing = TokenWeights(torch.zeros(n), torch.zeros(n), batch.tokens.own)
         distilled = batch.tokens.has_context[batch.tokens.rollout] & (self.teacher is not None)
         values = TokenValues(n)
         for turn in self._turns(batch, batch.tokens.own, distilled):
             micro = turn.micro
-            with autocast(self.device, self.dtype):
+            parts = micro.head_tokens(batch.tokens, nothing, self.device)
+            with autocast(self.device, self.dtype), stopwatch("scores"):
                 teacher = self._read(micro)
                 hidden = flat_hidden(self.student, micro.student)
-                parts = micro.head_tokens(batch.tokens, nothing, self.device)
                 stats = [self.loss.score(hidden, part, _teacher_of(part, teacher)) for part in parts]
             if turn.counts:
                 values.store(micro, stats)
-        values.exchange(self.ranks)
-        return TokenScores(values["logprobs"], values["teacher_logprobs"])
+        return values
+
+    def _within_memory(self, batch: StepBatch, mask: Tensor, passes: Callable[[], T]) -> T:
+        """What `passes` over the tokens of `mask` [n] return; where a rank lacks memory for one, they begin again on
+        all ranks with half the token budget, for the rest of the run. Collective.
+
+        Not so with joint passes: the other ranks would wait in the one that this rank has left.
+        """
+        while True:
+            done: T | None = None
+            try:
+                done = passes()
+            except torch.OutOfMemoryError:
+                if self.is_sharded or self.token_budget <= longest_target(batch, mask):
+                    raise
+            if not self.ranks.any(done is None) and done is not None:
+                return done
+            self.optimiser.zero_grad(set_to_none=True)
+            self._halve_budget(longest_target(batch, mask))
+
+    def _halve_budget(self, least: int) -> None:
+        before, self.token_budget = self.token_budget, max(self.token_budget // 2, least)
+        log.warning(
+            "no memory left for passes of %d tokens: from this step on, which begins again, passes have at most %d, as "
+            "with training.micro_batch_tokens=%d; no result depends on it",
+            before,
+            self.token_budget,
+            self.token_budget,
+        )
 
     def _turns(self, batch: StepBatch, mask: Tensor, distilled: Tensor) -> Iterator[Turn]:
         """This rank's passes over the tokens of `mask` [n]; none where there is no such token."""
         if bool(mask.any()):
             turns = joint_turns if self.is_sharded else own_turns
-            for turn in turns(batch, mask, distilled, self.config.micro_batch_tokens, self.ranks):
+            for turn in turns(batch, mask, distilled, self.token_budget, self.ranks):
                 yield Turn(turn.micro.to(self.device), turn.counts)
-            rest(self.student)
+            if self.is_sharded:
+                rest(self.student)
 
     def _read(self, micro: MicroBatch) -> TeacherPass | None:
         if micro.teacher is None or self.teacher is None:
@@ -182,20 +249,3 @@ def _any_in_rollout(flag: Tensor, tokens: TokenBatch) -> Tensor:
     found = torch.zeros(len(tokens.group), dtype=torch.bool)
     found[tokens.rollout[flag]] = True
     return found[tokens.rollout]
-
-
-def _token_metrics(tokens: TokenBatch, values: TokenValues) -> dict[str, float]:
-    """Means over the evaluated tokens, in nats."""
-    seen = ~values["logprobs"].isnan()
-    taught = ~values["divergence"].isnan()
-    mismatch = (values["logprobs"] - tokens.behaviour_logprobs)[seen].abs()
-    metrics = {}
-    if bool(seen.any()):
-        metrics["policy/entropy"] = values["entropy"][seen].mean().item()
-        metrics["policy/mismatch_mean"] = mismatch.mean().item()
-        metrics["policy/mismatch_max"] = mismatch.max().item()
-    if bool(taught.any()):
-        gain = values["teacher_logprobs"] - values["logprobs"]
-        metrics["teacher/divergence"] = values["divergence"][taught].mean().item()
-        metrics["teacher/gain"] = gain[taught].mean().item()
-    return metrics

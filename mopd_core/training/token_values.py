@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mopd_core.divergences.head import TokenStats
+from mopd_core.objectives.weights import TokenBatch
 from mopd_core.training.batch import MicroBatch
 from mopd_core.training.ranks import Ranks
 
@@ -28,6 +29,21 @@ class TokenValues:
         self._seen[micro.tokens] = True
         for name, value in self.by_name.items():
             value[micro.tokens] = torch.cat([getattr(part, name) for part in stats]).float().cpu()
+
+    def metrics(self, tokens: TokenBatch) -> dict[str, float]:
+        """Means over the evaluated tokens, in nats."""
+        seen, taught = ~self["logprobs"].isnan(), ~self["divergence"].isnan()
+        metrics = {}
+        if bool(seen.any()):
+            mismatch = (self["logprobs"] - tokens.behaviour_logprobs)[seen].abs()
+            metrics["policy/entropy"] = self["entropy"][seen].mean().item()
+            metrics["policy/mismatch_mean"] = mismatch.mean().item()
+            metrics["policy/mismatch_max"] = mismatch.max().item()
+        if bool(taught.any()):
+            gain = self["teacher_logprobs"] - self["logprobs"]
+            metrics["teacher/divergence"] = self["divergence"][taught].mean().item()
+            metrics["teacher/gain"] = gain[taught].mean().item()
+        return metrics
 
     def exchange(self, ranks: Ranks) -> None:
         """Take what other ranks have evaluated: no token is evaluated by two. Collective."""

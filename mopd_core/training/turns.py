@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mopd_core.training.batch import MicroBatch, StepBatch, Target, micro_batches
+from mopd_core.training.batch import MicroBatch, StepBatch, Target, evaluated_targets, micro_batches
 from mopd_core.training.layout import Ids, common_prefix
 from mopd_core.training.ranks import Ranks
 
@@ -46,7 +46,7 @@ def own_share(batch: StepBatch, mask: Tensor, ranks: Ranks) -> Tensor:
     share = torch.full_like(mask, ranks.count == 1)
     if ranks.count == 1:
         return share
-    chosen = [target for target in batch.targets if bool(mask[target.span].any())]
+    chosen = evaluated_targets(batch, mask)
     for target, rank in zip(chosen, _deal(_costs(chosen), ranks.count), strict=True):
         share[target.span] = rank == ranks.number
     return share
@@ -81,8 +81,7 @@ def _new(prompt: Ids, last: Ids | None) -> int:
 
 def _company(batch: StepBatch, mask: Tensor) -> MicroBatch:
     """The student's pass over the cheapest target, for a rank that has nothing to compute."""
-    chosen = [target for target in batch.targets if bool(mask[target.span].any())]
-    cheapest = min(chosen, key=lambda target: len(target.prompt) + len(target.response))
+    cheapest = min(evaluated_targets(batch, mask), key=lambda target: len(target.prompt) + len(target.response))
     alone = torch.zeros_like(mask)
     alone[cheapest.span] = mask[cheapest.span]
     return next(micro_batches(batch, alone, torch.zeros_like(mask), 1))

@@ -279,11 +279,12 @@ class TestCheck:
 
 
 class CountingTokenizer:
-    """Passes on to a tokenizer and counts rendered conversations."""
+    """Passes on to a tokenizer, counts rendered conversations and keeps the texts that it encodes."""
 
     def __init__(self, tokenizer):
         self._tokenizer = tokenizer
         self.rendered = 0
+        self.encoded = []
 
     def __getattr__(self, name):
         return getattr(self._tokenizer, name)
@@ -291,6 +292,10 @@ class CountingTokenizer:
     def apply_chat_template(self, *args, **options):
         self.rendered += 1
         return self._tokenizer.apply_chat_template(*args, **options)
+
+    def encode(self, text, **options):
+        self.encoded.append(text)
+        return self._tokenizer.encode(text, **options)
 
 
 def test_targets_with_equal_blocks_share_a_rendered_prompt(tokenizer):
@@ -302,3 +307,4 @@ def test_targets_with_equal_blocks_share_a_rendered_prompt(tokenizer):
     built = [prompts.build([group], 0, selection) for selection in selections]
     assert counting.rendered == 2  # what most targets are shown, and what the three peers in it are
     assert len({id(prompt.token_ids) for prompt in built}) == 2
+    assert len(counting.encoded) == len(set(counting.encoded)) == 6  # 2S1F twice: a text is encoded once

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mopd_core.tracking.rows import rollout_rows
+from mopd_core.tracking.rows import rollout_rows, significant
 from mopd_core.types import Message, Peer, PeerSelection, Prompt, Rollout, RolloutGroup, Verdict
 
 
@@ -62,3 +65,26 @@ def test_a_step_without_selection_or_token_values() -> None:
 def test_every_group_needs_its_selections() -> None:
     with pytest.raises(ValueError, match="shorter"):
         rollout_rows([GROUP, GROUP], [SELECTIONS])
+
+
+@given(st.lists(st.floats(1e-18, 1e18) | st.floats(-1e18, -1e-18) | st.just(0.0)), st.integers(1, 4))
+def test_significant_digits_are_those_of_the_decimal_number(values: list[float], digits: int) -> None:
+    """A half that no double holds exactly may go the other way."""
+    for found, value in zip(significant(np.array(values), digits).tolist(), values, strict=True):
+        assert repr(found) == repr(float(f"{found:.{digits}g}"))
+        assert abs(found - value) <= (0.5 + 1e-6) * abs(value) * 10 ** (1 - digits)
+
+
+def test_significant_digits_by_hand() -> None:
+    values = np.array([9999.6, 0.99994, 123456.0, -1.23449e-4, 0.0, 5e-324, 1.7e18])
+    assert significant(values, 4).tolist() == [10000.0, 0.9999, 123500.0, -1.234e-4, 0.0, 0.0, 1.7e18]
+    assert significant(np.array([math.inf, -math.inf]), 4).tolist() == [math.inf, -math.inf]
+    assert np.isnan(significant(np.array([math.nan]), 4)).all()
+
+
+def test_values_go_to_their_own_rollouts() -> None:
+    values = {(0, 2): {"a": [1.0], "b": [math.nan]}, (0, 1): {"a": [], "b": []}, (0, 0): {"a": [2.0, 3.0, 4.00001]}}
+    (row,) = rollout_rows([GROUP], [SELECTIONS], values)
+    first, second, third = (item["token_values"] for item in row["rollouts"])
+    assert (first, second) == ({"a": [2.0, 3.0, 4.0]}, {"a": [], "b": []})
+    assert third == {"a": [1.0], "b": [pytest.approx(math.nan, nan_ok=True)]}

@@ -58,7 +58,7 @@ def test_metrics_are_valid_json_one_line_a_step(folder: RunFolder) -> None:
     folder.append_metrics(1, {"train/loss": 0.25, "a": math.nan, "b": -math.inf})
     folder.append_metrics(2, {"train/loss": 0.125})
     assert folder.metrics_path.read_text() == (
-        '{"step": 1, "train/loss": 0.25, "a": null, "b": null}\n{"step": 2, "train/loss": 0.125}\n'
+        '{"step":1,"train/loss":0.25,"a":null,"b":null}\n{"step":2,"train/loss":0.125}\n'
     )
     assert [record["step"] for record in folder.read_metrics()] == [1, 2]
 
@@ -117,10 +117,19 @@ def test_rollouts_that_are_missing_or_damaged(folder: RunFolder) -> None:
     fill(folder, 2)
     with pytest.raises(CheckpointError, match=r"steps with rollouts: 1, 2"):
         folder.read_rollouts(3)
-    data = folder.rollouts_path(1).read_bytes()
-    folder.rollouts_path(1).write_bytes(data[:-3])
-    with pytest.raises(CheckpointError, match=r"step-000001\.jsonl\.zst is damaged"):
-        folder.read_rollouts(1)
+
+
+def test_rollouts_that_a_crash_has_torn_are_never_read(folder: RunFolder) -> None:
+    """Cut, zeroed from anywhere on, or with one wrong bit."""
+    folder.write_rollouts(1, [{"text": "a" * 50, "token_values": {"divergence": [0.25, 0.5]}}])
+    path = folder.rollouts_path(1)
+    data = path.read_bytes()
+    for place in range(len(data)):
+        before, after = data[:place], data[place + 1 :]
+        for torn in (before, before + bytes(len(data) - place), before + bytes([data[place] ^ 1]) + after):
+            path.write_bytes(torn)
+            with pytest.raises(CheckpointError, match=r"step-000001\.jsonl\.zst is damaged"):
+                folder.read_rollouts(1)
 
 
 def test_a_folder_that_holds_a_run_is_not_taken(folder: RunFolder) -> None:

@@ -13,7 +13,7 @@ from mopd_core.chat import encode_chat
 from mopd_core.objectives.weights import TokenWeights
 from mopd_core.peers.context import ContextConfig
 from mopd_core.peers.teacher_prompt import TeacherPrompts
-from mopd_core.training.batch import build_step, micro_batches
+from mopd_core.training.batch import build_step, longest_target, micro_batches
 from mopd_core.training.models import Head, flat_hidden
 from mopd_core.types import Message, Peer, PeerSelection, Prompt, RolloutGroup, Verdict
 
@@ -259,3 +259,13 @@ def test_the_response_is_the_same_suffix_of_both_sequences(name, tokenizer, make
         assert read == [*start.tolist(), *ids[:-1]]
         assert layout.positions[layout.rows[0]].tolist() == list(range(len(read)))
     check_rows(batch, [micro])
+
+
+def test_the_longest_target_is_the_costliest_one_that_is_evaluated(make_step):
+    """26 + 44 tokens of prompts and twice 11 of response; without its group 20 + 38 + 2 * 9, as 12 has no teacher."""
+    batch = make_step()[2]
+    mask = batch.tokens.own.clone()
+    assert longest_target(batch, mask) == 26 + 44 + 2 * 11
+    mask[batch.tokens.group[batch.tokens.rollout] == 2] = False
+    assert longest_target(batch, mask) == 20 + 38 + 2 * 9
+    assert longest_target(batch, torch.zeros_like(mask)) == 0

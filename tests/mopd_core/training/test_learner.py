@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,7 @@ from mopd_core.testing.tiny import NumberTokenizer, tiny_student
 from mopd_core.training.batch import build_step
 from mopd_core.training.learner import Learner
 from mopd_core.training.models import Head, enable_checkpointing
+from mopd_core.training.ranks import ALONE, Ranks
 from mopd_core.types import Prompt, RolloutGroup, Verdict
 
 CPU = torch.device("cpu")
@@ -291,6 +293,10 @@ def assert_untouched(model, before):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def untimed(metrics):
+    return {name: value for name, value in metrics.items() if not name.startswith("time/")}
+
+
 def without_context(make_step):
     groups, prompts, _ = make_step()
     return build_step(groups, [[None] * len(row) for row in prompts])
@@ -320,7 +326,7 @@ def test_nothing_to_train_on_trains_on_nothing(objective, make, make_exact, make
     learner = make_learner(student, objective, teacher, optimiser=torch.optim.AdamW)
     update = learner.learn(make(make_step), 0.1)
     assert update.outcome == "nothing"
-    assert update.metrics == {"train/tokens": 0.0}
+    assert untimed(update.metrics) == {"train/tokens": 0.0}
     assert_untouched(student, before)
     assert not learner.optimiser.state
 
@@ -503,3 +509,109 @@ def test_a_divergence_that_the_teacher_does_not_score_names_the_objective(studen
 
     with pytest.raises(PluginError, match="objective weighs the divergence of tokens that the teacher does not score"):
         learn(student, make_step()[2], Blind(DistillConfig(), NumberTokenizer()))
+
+
+@pytest.mark.parametrize(
+    ("objective", "parts"),
+    [(distill(), set()), (distill(estimator="sampled"), {"scores"})],
+    ids=["distill", "sampled"],
+)
+def test_metrics_say_where_the_time_went(student, make_step, objective, parts):
+    started = time.perf_counter()
+    metrics = learn(student, make_step()[2], objective)[0].metrics
+    elapsed = time.perf_counter() - started
+    seconds = {name: value for name, value in metrics.items() if name.startswith("time/")}
+    parts = {"teacher", "student", "head", "backward", "optimiser"} | parts
+    assert seconds.keys() == {f"time/learn_{part}_s" for part in parts}
+    assert min(seconds.values()) > 0
+    assert sum(seconds.values()) < elapsed
+
+
+def cramp(model, most):
+    """From now on the model lacks memory for passes over more than `most` tokens; a list of those that it met."""
+    refused = []
+
+    def refuse(module, args, options):
+        if options["input_ids"].numel() > most:
+            refused.append(options["input_ids"].numel())
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.get_decoder().register_forward_pre_hook(refuse, with_kwargs=True)
+    return refused
+
+
+def make_trained(objective, student, **options):
+    return make_learner(student, objective, other_teacher(student), optimiser=torch.optim.AdamW, **options)
+
+
+def make_cramped(objective, student, most, **options):
+    """A learner whose student has memory for passes over `most` tokens, and the sizes of those that it refused."""
+    return make_trained(objective, student, **options), cramp(student, most)
+
+
+def assert_equal_outcome(found, expected):
+    """Bit for bit: after (learner, update) and another one."""
+    (learner, update), (other, other_update) = found, expected
+    assert untimed(update.metrics) == untimed(other_update.metrics)
+    for name, values in other_update.values.items():
+        torch.testing.assert_close(update.values[name], values, rtol=0, atol=0, equal_nan=True)
+    pairs = zip(learner.student.parameters(), other.student.parameters(), strict=True)
+    assert all(torch.equal(one, another) for one, another in pairs)
+
+
+@pytest.mark.parametrize("name", ["distill", "sampled", "grpo"])
+def test_passes_that_lack_memory_begin_again_with_half_the_budget(name, make_exact, make_step, caplog):
+    """With 200 tokens the first group fits and a later one does not: its gradient must not count twice."""
+    batch, objective = make_step(order=(1, 0, 2))[2], OBJECTIVES[name]()
+    learner, refused = make_cramped(objective, make_exact(), 40, micro_batch_tokens=800)
+    update = learner.learn(batch, 0.1)
+    assert (learner.token_budget, len(refused)) == (100, 3)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        f"no memory left for passes of {tokens} tokens" for tokens in (800, 400, 200)
+    ]
+    small = make_trained(objective, make_exact(), micro_batch_tokens=100)
+    assert_equal_outcome((learner, update), (small, small.learn(batch, 0.1)))
+    assert_equal_outcome((learner, learner.learn(batch, 0.1)), (small, small.learn(batch, 0.1)))
+    assert len(refused) == len(caplog.records) == 3
+
+
+def test_a_target_that_is_too_long_by_itself_ends_the_run(make_exact, make_step):
+    """The longest one, and so the least budget, is 26 + 44 tokens of prompts and twice 11 of response."""
+    student = make_exact()
+    before = bits(student)
+    learner, refused = make_cramped(distill(), student, 30, micro_batch_tokens=400)
+    with pytest.raises(torch.OutOfMemoryError):
+        learner.learn(make_step()[2], 0.1)
+    assert (learner.token_budget, len(refused)) == (92, 4)
+    assert all(torch.equal(one, other) for one, other in zip(student.parameters(), before, strict=True))
+
+
+def test_a_joint_pass_is_not_begun_again(make_exact, make_step):
+    """The other ranks are in it too."""
+    learner, refused = make_cramped(distill(), make_exact(), 44, micro_batch_tokens=400)
+    learner.is_sharded = True
+    with pytest.raises(torch.OutOfMemoryError):
+        learner.learn(make_step()[2], 0.1)
+    assert (learner.token_budget, len(refused)) == (400, 1)
+
+
+class Crowded(Ranks):
+    """Ranks of which another one lacks memory in the first passes."""
+
+    said = ()
+
+    def any(self, flag):
+        self.said.append(flag)
+        return flag or len(self.said) == 1
+
+
+def test_where_another_rank_lacks_memory_all_begin_again(make_exact, make_step, monkeypatch):
+    monkeypatch.setattr(Crowded, "said", [])
+    batch, learners = make_step()[2], []
+    for ranks, budget in ((Crowded(), 400), (ALONE, 200)):
+        learner = make_trained(distill(), make_exact(), micro_batch_tokens=budget)
+        learner.ranks = ranks
+        learners.append((learner, learner.learn(batch, 0.1)))
+    assert Crowded.said == [False, False]
+    assert learners[0][0].token_budget == 200
+    assert_equal_outcome(*learners)
