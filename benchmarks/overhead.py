@@ -4,8 +4,8 @@ A real run of the bundled recipe, with everything that is on by default: rollout
 built. The run's own metrics say how long each phase took; what no phase accounts for counts as overhead. Of the
 learner's phase, what it times itself is model work: the passes, the head with the loss, the backward pass, and clipping
 with the optimiser. What remains cuts and lays out batches, checks weights and gathers values. Handing the weights to
-teacher and generator is work on tensors, and is counted as overhead all the same. Evaluations and checkpoints are no
-part of a step.
+teacher and generator is work on tensors, and is counted as overhead all the same. The canary is a pass of the model and
+one of the generator, and is counted with them. Evaluations and checkpoints are no part of a step.
 
     python benchmarks/overhead.py [--threads 1] [--steps 30]
 
@@ -30,7 +30,16 @@ from mopd_core.config.load import load_config
 from mopd_core.registry import installed
 from mopd_core.training.run import train
 
-WORK = ("generate", "verify", "learn_teacher", "learn_student", "learn_head", "learn_backward", "learn_optimiser")
+WORK = (
+    "generate",
+    "verify",
+    "learn_teacher",
+    "learn_student",
+    "learn_head",
+    "learn_backward",
+    "learn_optimiser",
+    "canary",
+)
 """Phases that are the work itself, by their names in `time/<phase>_s`."""
 
 OVERHEAD = ("context", "sync", "record")

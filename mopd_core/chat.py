@@ -21,3 +21,13 @@ def encode_chat(
         list(messages), tokenize=True, add_generation_prompt=True, return_dict=False, **(options or {})
     )
     return np.asarray(ids, dtype=np.int32)
+
+
+def special_texts(tokenizer: Tokenizer) -> tuple[str, ...] | None:
+    """What a text has to hold for a special token to be in it; None where the tokenizer does not say, or changes texts
+    before it looks for them.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", None)
+    if added is None or any(token.special and token.normalized for token in added.values()):
+        return None
+    return tuple(token.content for token in added.values() if token.special)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from mopd_backends.hf.batches import Share, plan_batches
@@ -78,9 +79,21 @@ class HfGenerator:
                 for row, row_tokens, row_log_probs in zip(ended.rows, tokens, log_probs, strict=True):
                     yield *keys[row], self._rollout(row_tokens, row_log_probs, sampling)
 
+    @torch.inference_mode()
+    def score(self, sequences: Sequence[NDArray[np.int32]]) -> list[NDArray[np.float32]]:
+        """log p of every token but the first, [T - 1] each, nats, at temperature 1."""
+        model = self._open_model()
+        padded = pad_sequence([torch.from_numpy(ids.astype(np.int64)) for ids in sequences], batch_first=True)
+        padded = padded.to(model.device)
+        log_p = model(input_ids=padded, use_cache=False).logits[:, :-1].float().log_softmax(-1)
+        chosen = (
+            log_p.gather(-1, padded[:, 1:, None])[..., 0].cpu().numpy()
+        )  # What is padded comes after all that counts.
+        return [row[: len(ids) - 1] for row, ids in zip(chosen, sequences, strict=True)]
+
     def sync_weights(self, weights: WeightSource, version: int) -> None:
         """Copy the student's weights in place. Raises `GeneratorError` for names or shapes that do not match."""
-        copy_weights(self._open_model(), weights.named_tensors())
+        copy_weights(self._open_model(), weights.named_parameters())
         self._version = version
 
     def close(self) -> None:

@@ -27,6 +27,8 @@ MAY_CHANGE = (
     "training.parallel",
     "evaluation.guard",
     "evaluation.guard_drop",
+    "rollout.canary_tolerance",
+    "rollout.mismatch_alarm",
     "rollout.verify_timeout_s",
 )
 _ABSENT = object()

@@ -96,6 +96,14 @@ class RolloutConfig(ConfigModel):
     cut and resumed ends elsewhere, as its first rollouts are sampled anew. 1 is enough to sample one step while another
     trains, and repeatable; above it results depend on timing."""
 
+    canary_tolerance: float | None = Field(default=None, gt=0)
+    """After every sync, trainer and generator score a few prompts. The run stops where their log-probabilities differ
+    by more than this on average, in nats, or where a change did not arrive. null: 0.001 in fp32, 0.1 in bf16."""
+
+    mismatch_alarm: float = Field(default=0.1, gt=0)
+    """A warning where log-probabilities of sampled tokens differ between generator and trainer by more than this on
+    average, in nats. It counts rollouts of older weights too."""
+
     sampling: TrainingSamplingConfig = TrainingSamplingConfig()
     """How rollouts are drawn."""
 
@@ -125,7 +133,8 @@ class TrainingConfig(ConfigModel):
     """Gradients with a larger global norm are scaled down to it."""
 
     micro_batch_tokens: int = Field(default=16384, ge=1)
-    """Most tokens, student's and teacher's together, in one forward and backward pass. No result depends on it."""
+    """Most tokens, student's and teacher's together, in one forward and backward pass; halved for the rest of the run
+    where the device has no memory for it, unless weights are split over ranks. No result depends on it."""
 
     logits_memory_mib: int = Field(default=512, ge=1)
     """Memory for one chunk of logits, in MiB. No result depends on it."""
@@ -134,7 +143,7 @@ class TrainingConfig(ConfigModel):
     """Recompute activations in the backward pass to save memory."""
 
     compile: bool = False
-    """Compile the student's blocks with torch.compile; needs a C++ compiler on a CPU. The first steps take longer, by up
+    """Compile the student's blocks with torch.compile; needs a C++ compiler on a CPU. The first steps take longer, up
     to a minute: docs/benchmarks.md says where it pays. No result depends on it beyond rounding."""
 
     parallel: Literal["auto", "none", "ddp", "fsdp"] = "auto"

@@ -11,6 +11,8 @@ from mopd_core.divergences.closed_form import ClosedForm, weighted_log_ratio
 class ForwardKL(ClosedForm):
     """sum q (ln q - ln p), nats; infinite where the teacher gives mass to an outcome that the student gives none."""
 
+    fused = "forward-kl"
+
     @torch.no_grad()
     def value_and_grad(self, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
         """The derivative is -q."""

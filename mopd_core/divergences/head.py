@@ -6,13 +6,14 @@ two weights a token.
 
 There are two sizes. A chunk is as large as memory allows, for the matrix products (`head_pass`); inside it, tiles are
 as small as caches like, for what is done entry by entry (`token_loss`). No result depends on either beyond rounding.
+On a GPU one kernel may do a chunk's entries instead (`fused`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mopd_core.boundary import plugin_boundary
+from mopd_core.divergences.fused import FasterWay, fused_work
 from mopd_core.divergences.head_pass import HeadPass, head_pass
 from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.divergences.tiles import for_each_tile, slices
@@ -48,6 +50,7 @@ class HeadLoss:
     sampling_temperature: float
     chunk_tokens: int
     divergence_name: str = "divergence"
+    way: FasterWay = field(default_factory=FasterWay)
 
     def __call__(
         self, hidden: Tensor, tokens: HeadTokens, teacher: TeacherPass | None, count: float
@@ -121,7 +124,14 @@ class HeadLoss:
             stats[tile], slope = self._token_loss()(Side(logits), _side(of_teacher, tile), tokens[tile], count)
             head.put(tile, slope, logits)
 
-        for_each_tile(len(hidden), self.head.vocabulary, hidden.device, evaluate)
+        def tiled() -> None:
+            for_each_tile(len(hidden), self.head.vocabulary, hidden.device, evaluate)
+
+        fused = fused_work(self._token_loss(), head, of_teacher, tokens, count, stats)
+        if fused is None:
+            tiled()
+        else:
+            self.way.run(fused, tiled, lambda: head.forward(hidden), hidden.device)
 
     def _token_loss(self) -> TokenLoss:
         return TokenLoss(self.divergence, self.outcomes, self.sampling_temperature, self.divergence_name)

@@ -33,6 +33,13 @@ class HeadPass(Protocol):
         """The chunk's logits of some rows, [rows, V], at least fp32. They may be overwritten by `put`."""
         ...
 
+    def in_place(self) -> tuple[Tensor, Tensor] | None:
+        """The chunk's logits [n, V] in their own dtype, and where to put the derivative by them: maybe the same place.
+
+        None where they are scaled or capped after the product.
+        """
+        ...
+
     def put(self, part: slice, slope: Tensor, logits: Tensor) -> None:
         """Take the derivative by these rows' `logits`, [rows, V] each."""
         ...
@@ -71,6 +78,9 @@ class LinearPass:
     def logits(self, part: slice) -> Tensor:
         return at_least_fp32(self.head.finish(self.output[part]))
 
+    def in_place(self) -> tuple[Tensor, Tensor] | None:
+        return (self.output, self.output) if self.head.scale == 1.0 and self.head.softcap is None else None
+
     def put(self, part: slice, slope: Tensor, logits: Tensor) -> None:
         # `data` has a version of its own: else autograd in another tile would take its rows for overwritten.
         self.output.data[part] = self.head.before_finish(slope, logits)
@@ -100,6 +110,9 @@ class AutogradPass:
 
     def logits(self, part: slice) -> Tensor:
         return at_least_fp32(self.output.detach()[part])
+
+    def in_place(self) -> tuple[Tensor, Tensor] | None:
+        return self.output.detach(), self.slope
 
     def put(self, part: slice, slope: Tensor, logits: Tensor) -> None:
         self.slope[part] = slope

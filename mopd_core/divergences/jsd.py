@@ -14,6 +14,8 @@ class JSD(ClosedForm):
     For w in (0, 1). It tends to 0 as w tends to 0 or 1, so neither KL is a member of the family.
     """
 
+    fused = "jsd"
+
     def __init__(self, weight: float = 0.5) -> None:
         self.weight = weight
 

@@ -11,6 +11,8 @@ from mopd_core.divergences.closed_form import ClosedForm, weighted_log_ratio
 class ReverseKL(ClosedForm):
     """sum p (ln p - ln q), nats; infinite, as is its derivative, where the student gives mass and the teacher none."""
 
+    fused = "reverse-kl"
+
     @torch.no_grad()
     def value_and_grad(self, log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
         """The derivative is p (ln(p / q) + 1)."""

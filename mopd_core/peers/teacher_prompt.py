@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mopd_core.chat import TemplateOptions, encode_chat
+from mopd_core.chat import TemplateOptions, encode_chat, special_texts
 from mopd_core.errors import ConfigError
 from mopd_core.interfaces import Tokenizer
 from mopd_core.peers.budget import Fitted, Fitter
@@ -63,6 +63,7 @@ class TeacherPrompts:
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
         self._chat_options = chat_options
+        self._specials = special_texts(tokenizer)
         self._encode = lru_cache(_CACHED)(self._encode_text)
         self._plain = lru_cache(_CACHED)(self._plain_text)
         self._shown = lru_cache(_CACHED)(self._shown_text)
@@ -117,12 +118,17 @@ class TeacherPrompts:
 
     def _plain_text(self, text: str) -> str:
         """The text without the tokenizer's special tokens: a response that spells one must not end the user's turn."""
-        while True:
+        while self._may_spell(text):
             ids = self._tokenizer.encode(text, add_special_tokens=False)
             plain = self._tokenizer.decode(ids, skip_special_tokens=True)
             if plain == text or plain == self._tokenizer.decode(ids, skip_special_tokens=False):
-                return text.strip()
+                break
             text = plain
+        return text.strip()
+
+    def _may_spell(self, text: str) -> bool:
+        """Whether some special token may be in the text; only encoding it tells for sure."""
+        return self._specials is None or any(special in text for special in self._specials)
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))

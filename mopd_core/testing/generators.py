@@ -40,6 +40,9 @@ class ModuleWeights:
     module: torch.nn.Module
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        return self.named_parameters()
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         for name, parameter in self.module.named_parameters():
             yield name, parameter.detach()
 

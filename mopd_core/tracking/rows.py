@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain, islice
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 
 from mopd_core.types import Peer, PeerSelection, Rollout, RolloutGroup, Verdict
 
-TokenValues = Mapping[tuple[int, int], Mapping[str, Sequence[float]]]
-"""Per-token values of some rollouts, under (group, rollout): a name such as `divergence`, and T numbers."""
+
+@dataclass(frozen=True, slots=True)
+class TokenValues:
+    """Numbers beside the tokens of a step.
+
+    by_name: [n] each, under names such as `divergence`. spans: where rollout (group, index) has its own.
+    """
+
+    by_name: Mapping[str, NDArray[np.float32]]
+    spans: Mapping[tuple[int, int], slice]
+
 
 DIGITS = 4
 """Significant digits that per-token values keep; more would be most of the file."""
@@ -28,7 +37,7 @@ def rollout_rows(
     selections: for every group one selection a rollout, or an empty list where nothing was selected. token_values: what
     to keep a token beside its id; rounded.
     """
-    values = _rounded(token_values or {})
+    values = _rounded(token_values)
     return [
         {
             "group": number,
@@ -79,14 +88,15 @@ def _peer(peer: Peer) -> dict[str, Any]:
     return {"group": peer.group, "index": peer.index, "role": peer.role, "form": peer.form}
 
 
-def _rounded(values: TokenValues) -> TokenValues:
-    """All values to `DIGITS` significant digits: at once, as they are many, in short lists."""
-    lists = [numbers for by_name in values.values() for numbers in by_name.values()]
-    exact = np.fromiter(chain.from_iterable(lists), dtype=np.float64)
-    rest = iter(significant(exact, DIGITS).tolist())
+def _rounded(values: TokenValues | None) -> dict[tuple[int, int], dict[str, list[float]]]:
+    """By rollout and name, to `DIGITS` significant digits; rounded all at once, as they are many."""
+    if values is None:
+        return {}
+    by_name = {
+        name: significant(numbers.astype(np.float64), DIGITS).tolist() for name, numbers in values.by_name.items()
+    }
     return {
-        key: {name: list(islice(rest, len(numbers))) for name, numbers in by_name.items()}
-        for key, by_name in values.items()
+        rollout: {name: numbers[span] for name, numbers in by_name.items()} for rollout, span in values.spans.items()
     }
 
 

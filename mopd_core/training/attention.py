@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface
 
-from mopd_core.training import tree_attention
+from mopd_core.training import flex_attention, tree_attention
 from mopd_core.training.layout import FlatSequences, Segment
 
 NAME = "mopd_flat"
@@ -48,6 +48,8 @@ def flat_attention(
     window = None if sliding_window is None or sliding_window >= longest else sliding_window
     if window is None and tree_attention.supports(query, value, dropout):
         output = tree_attention.tree_attention(query, key, value, flat_layout, scaling)
+    elif flex_attention.supports(query, value, dropout):
+        output = flex_attention.flex_attention(query, key, value, flat_layout, scaling, window)
     else:
         output = masked_attention(query, key, value, flat_layout, scaling, dropout, window)
     return output.transpose(1, 2), None
@@ -112,4 +114,5 @@ def _mask(
     return layout.masks[shape]
 
 
-AttentionInterface.register(NAME, flat_attention)
+_uncompiled: Any = torch.compiler.disable
+AttentionInterface.register(NAME, _uncompiled(flat_attention))  # Else a compiled block would be built for each layout.

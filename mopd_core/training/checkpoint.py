@@ -132,7 +132,7 @@ class Checkpoints:
     def _gathered(self) -> dict[str, Tensor]:
         """Everything that the model's folder holds, whole and merged, on the first rank's CPU; elsewhere nothing."""
         gathered = {}
-        for name, tensor in StudentWeights(self.student).named_tensors():
+        for name, tensor in StudentWeights(self.student).named_parameters():
             if self.ranks.first:
                 gathered[name] = tensor.cpu()
         if self.ranks.first:

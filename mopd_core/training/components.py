@@ -281,6 +281,8 @@ def _build_learner(
         add_adapters(student, config.model.lora, config.seed)
     if config.training.gradient_checkpointing:
         models.enable_checkpointing(student)
+    if config.training.compile:
+        models.compile_blocks(student)
     if is_sharded:
         _shard(inference, teacher)
     head = models.Head(student)

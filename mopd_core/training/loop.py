@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mopd_core.boundary import plugin_boundary
 from mopd_core.config.compose import RunConfig
 from mopd_core.data.order import prompts_for_step
-from mopd_core.errors import TrainingError
+from mopd_core.errors import MopdError, TrainingError
 from mopd_core.registry import Registries
 from mopd_core.tracking.progress import RunProgress
-from mopd_core.tracking.rows import rollout_rows
+from mopd_core.tracking.rows import TokenValues, rollout_rows
 from mopd_core.tracking.run_folder import RunFolder
 from mopd_core.training import rollouts as stage
 from mopd_core.training.ahead import Ahead, staleness_metrics
 from mopd_core.training.batch import StepBatch, build_step
+from mopd_core.training.canary import Canary, probe_of
 from mopd_core.training.checkpoint import Checkpoints, TrainerState
 from mopd_core.training.components import Components
 from mopd_core.training.evaluation import Evaluation
@@ -72,11 +73,20 @@ class Loop:
     interrupt: Interrupt
     after: Evaluation | None = None
     _caveats: set[str] = field(default_factory=set)
+    _mismatch: float = 0.0
     _updates: list[int] = field(default_factory=list)
     _ahead: Ahead[PendingGroups] = field(init=False)
+    _canary: Canary = field(init=False)
 
     def __post_init__(self) -> None:
-        config = self.config
+        config, context = self.config, self.parts.context
+        self._canary = Canary(
+            config.generator.name,
+            probe_of(self.parts.data.train),
+            context.device,
+            context.compute_dtype,
+            config.rollout.canary_tolerance,
+        )
         self._ahead = Ahead(
             self._sample, config.training.steps, config.rollout.max_staleness, self.parts.context.device
         )
@@ -98,6 +108,7 @@ class Loop:
             return self._train()
 
     def _train(self) -> StopReason | None:
+        self._compare(self.state.step)
         while self.state.step < self.config.training.steps and not self._asked_to_stop():
             started = time.perf_counter()
             step = self.state.step + 1
@@ -129,11 +140,7 @@ class Loop:
     def _step(self, step: int) -> dict[str, float]:
         config, clock = self.config, Clock()
         started = time.perf_counter()
-        with self._phase(clock, "generate"):
-            sampled = self._ahead.take(step)
-        with self._phase(clock, "verify"):
-            groups = self.ranks.merge(sampled.rollouts.groups(config.rollout.success_threshold))
-        clock.seconds["verify_busy"] = sampled.rollouts.busy_s()
+        groups = self._take(step, clock)
         self._note_caveats(groups)
         metrics = stage.group_metrics(groups)
         with self._phase(clock, "context"):
@@ -142,13 +149,11 @@ class Loop:
         with self._phase(clock, "learn"):
             update = self._learn(batch, step)
         if config.rollout.max_staleness > 0:
-            clock.seconds["generate_busy"] = sampled.seconds
             logprobs, behaviour_logprobs = update.values["logprobs"], batch.tokens.behaviour_logprobs
             metrics |= staleness_metrics(groups, self._updates, logprobs, behaviour_logprobs)
-        with self._phase(clock, "sync"):
-            if update.outcome == "trained":
-                self._follow(step)
-            self._ahead.finished(step)
+        if update.outcome == "trained":
+            metrics |= self._follow(step, clock)
+        self._ahead.finished(step)
         with self._phase(clock, "record"):
             self._save_rollouts(step, groups, contexts, batch, update)
         tokens = sum(len(rollout.token_ids) for group in groups for rollout in group.rollouts)
@@ -156,6 +161,27 @@ class Loop:
         self.state.tokens += tokens
         total = time.perf_counter() - started
         return metrics | update.metrics | clock.metrics() | {"time/step_s": total, "time/tokens_per_s": tokens / total}
+
+    def _take(self, step: int, clock: Clock) -> list[RolloutGroup]:
+        """The step's groups. Where some rank has none, the state is saved before all of them raise what it raised."""
+        share, error = [], None
+        try:
+            with self._phase(clock, "generate"):
+                sampled = self._ahead.take(step)
+            with self._phase(clock, "verify"):
+                share = sampled.rollouts.groups(self.config.rollout.success_threshold)
+            clock.seconds["verify_busy"] = sampled.rollouts.busy_s()
+            if self.config.rollout.max_staleness > 0:
+                clock.seconds["generate_busy"] = sampled.seconds
+        except MopdError as raised:
+            error = raised
+        errors = [each for each in self.ranks.gather(error) if each is not None]
+        if errors:
+            if self.state.step > 0:
+                self.checkpoints.save(self.state)
+            raise error or errors[0]
+        with self._phase(clock, "verify"):
+            return self.ranks.merge(share)
 
     def _sample(self, step: int, is_wanted: Callable[[], bool]) -> PendingGroups:
         """This rank's share of a step's rollouts; in the background where rollouts are sampled ahead."""
@@ -201,22 +227,50 @@ class Loop:
         if update.outcome == "nothing":
             self.progress.note(f"step {step}: {self._nothing_text(batch)}; the step trains on nothing")
         update.metrics["train/skipped_steps"] = float(state.skipped_steps)
+        self._note_mismatch(step, update.metrics.get("policy/mismatch_mean", 0.0))
         return update
+
+    def _note_mismatch(self, step: int, mismatch: float) -> None:
+        """Once for every time that it rises above the alarm."""
+        alarm = self.config.rollout.mismatch_alarm
+        if mismatch > alarm >= self._mismatch:
+            self.progress.note(
+                f"step {step}: log-probabilities of sampled tokens differ by {mismatch:.3g} nats on average between "
+                f"generator and trainer; the alarm is at {alarm:g} (rollout.mismatch_alarm). Rollouts of older "
+                "weights, other precision or other kernels make for that"
+            )
+        self._mismatch = mismatch
 
     def _nothing_text(self, batch: StepBatch) -> str:
         if not bool((batch.tokens.reward >= self.config.rollout.success_threshold).any()):
             return "no rollout succeeded"
         return "no rollout has a context to show" if self.parts.learner.objective.uses_teacher else "nothing to learn"
 
-    def _follow(self, step: int) -> None:
-        """The teacher follows the student, and the generator takes its weights."""
+    def _follow(self, step: int, clock: Clock) -> dict[str, float]:
+        """The teacher follows the student, and the generator takes its weights: what the canary says of that."""
         parts = self.parts
-        if parts.learner.teacher is not None:
-            with plugin_boundary(f"teacher {self.config.teacher.name!r}"):
-                parts.learner.teacher.update(parts.student)
-        with self._ahead.paused(), plugin_boundary(f"generator {self.config.generator.name!r}"):
-            parts.generator.sync_weights(StudentWeights(parts.student), step)
+        with ExitStack() as stack:
+            with self._phase(clock, "sync"):
+                if parts.learner.teacher is not None:
+                    with plugin_boundary(f"teacher {self.config.teacher.name!r}"):
+                        parts.learner.teacher.update(parts.student)
+                stack.enter_context(self._ahead.paused())
+                with plugin_boundary(f"generator {self.config.generator.name!r}"):
+                    parts.generator.sync_weights(StudentWeights(parts.student), step)
+            with self._phase(clock, "canary"):
+                metrics = self._compare(step)
         self._updates.append(step)
+        return metrics
+
+    def _compare(self, version: int) -> dict[str, float]:
+        """Metrics of the canary, if the generator can score. Raises `GeneratorError` where it has other weights."""
+        score = getattr(self.parts.generator, "score", None)
+        if score is None:
+            return {}
+        trainer = self._canary.trainer_scores(self.parts.student)
+        with plugin_boundary(f"generator {self.config.generator.name!r}"):
+            scores = score(self._canary.probe)
+        return self._canary.check(trainer, scores, version)
 
     def _save_rollouts(
         self, step: int, groups: list[RolloutGroup], contexts: stage.Contexts, batch: StepBatch, update: Update
@@ -224,10 +278,8 @@ class Loop:
         every = self.config.tracking.rollouts_every
         if not self.ranks.first or not every or step % every:
             return
-        values = {
-            (target.group, target.index): {name: value[target.span].tolist() for name, value in update.values.items()}
-            for target in batch.targets
-        }
+        by_name = {name: value.numpy() for name, value in update.values.items()}
+        values = TokenValues(by_name, {(target.group, target.index): target.span for target in batch.targets})
         self.folder.write_rollouts(step, rollout_rows(groups, contexts.selections, values))
 
     def _record(self, record: StepRecord) -> None:

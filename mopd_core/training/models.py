@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.core_model_loading import revert_weight_conversion
 from transformers.utils import logging as transformers_logging
 
 from mopd_core.bundled import model_path as bundled_model_path
@@ -24,7 +26,9 @@ from mopd_core.errors import ConfigError, ModelError
 from mopd_core.training import attention
 from mopd_core.training.layout import FlatSequences, lay_out
 from mopd_core.training.lora import merged_weights
-from mopd_core.training.shards import rest, whole
+from mopd_core.training.shards import blocks, rest, whole
+
+CPP_COMPILERS = ("g++", "clang++")
 
 _log = logging.getLogger(__name__)
 
@@ -140,6 +144,26 @@ def enable_checkpointing(model: PreTrainedModel) -> None:
         rates = [name for name, value in vars(module).items() if "drop" in name and isinstance(value, float)]
         for name in rates:
             setattr(module, name, 0.0)
+
+
+def compile_blocks(model: nn.Module) -> None:
+    """Have torch.compile build each block of the decoder when it is first used, in place: names of weights stay.
+
+    For any number of tokens; attention stays as it is. Comes before `shards.shard`, and after `enable_checkpointing`: a
+    block that is recomputed is compiled part by part, which gains less. Raises `ModelError` for a model without blocks,
+    and `ConfigError` on a CPU without a C++ compiler.
+    """
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    if on_cpu and "CXX" not in os.environ and not any(map(shutil.which, CPP_COMPILERS)):
+        raise ConfigError(
+            "training.compile needs a C++ compiler on a CPU, and there is none; install g++, or set "
+            "training.compile=false"
+        )
+    for block in blocks(model, "set training.compile=false"):
+        # torch compiles nothing of what checkpointing calls, unless it asks for that itself.
+        parts = block.children() if getattr(block, "gradient_checkpointing", False) else [block]
+        for part in parts:
+            part.compile(dynamic=True)
 
 
 def _innermost(model: nn.Module, flag: str) -> list[nn.Module]:
@@ -298,7 +322,7 @@ def _unsupported(model: PreTrainedModel, reason: str) -> ModelError:
 
 
 class StudentWeights:
-    """The student's weights for `Generator.sync_weights`, under the names of its checkpoint; tied weights come once.
+    """The student's weights for `Generator.sync_weights`; tied weights come once.
 
     Adapters come merged. Where weights are split over ranks, every rank has to take all of them: each one is gathered
     when it is its turn.
@@ -308,6 +332,10 @@ class StudentWeights:
         self.model = model
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for name, tensor in self.named_parameters():
+            yield from revert_weight_conversion(self.model, {name: tensor}).items()
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         rest(self.model)
         for name, tensor in merged_weights(self.model):
             yield name, whole(tensor)

@@ -31,13 +31,13 @@ def shard(model: nn.Module, ranks: Ranks, device: torch.device, dtype: torch.dty
     policy = MixedPrecisionPolicy(
         param_dtype=None if dtype == torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
-    blocks = _blocks(model)
-    for block in blocks:
+    parts = blocks(model, "use training.parallel=ddp")
+    for block in parts:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(
         model, mesh=mesh, reshard_after_forward=False, mp_policy=MixedPrecisionPolicy(cast_forward_inputs=False)
     )
-    for module in (*blocks, model):
+    for module in (*parts, model):
         assert isinstance(module, FSDPModule)
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)
@@ -47,13 +47,13 @@ def shard(model: nn.Module, ranks: Ranks, device: torch.device, dtype: torch.dty
     decoder.forward = getattr(model, _DECODE)
 
 
-def _blocks(model: nn.Module) -> list[nn.Module]:
-    """The modules that the family's authors say stay whole."""
+def blocks(model: nn.Module, instead: str) -> list[nn.Module]:
+    """The modules that the family's authors say stay whole; `ModelError` that advises `instead` where they do not."""
     names = set(getattr(model, "_no_split_modules", None) or ())
-    blocks = [module for module in model.modules() if type(module).__name__ in names]
-    if not blocks:
-        raise ModelError(f"{type(model).__name__} does not say what its blocks are; use training.parallel=ddp")
-    return blocks
+    found = [module for module in model.modules() if type(module).__name__ in names]
+    if not found:
+        raise ModelError(f"{type(model).__name__} does not say what its blocks are; {instead}")
+    return found
 
 
 def is_split(config: TrainingConfig, device: torch.device, ranks: Ranks) -> bool:
@@ -65,9 +65,11 @@ def is_split(config: TrainingConfig, device: torch.device, ranks: Ranks) -> bool
 def rest(*models: nn.Module | None) -> None:
     """Let go of weights that a pass without a backward pass has left whole."""
     for model in models:
-        parts = [] if model is None else [part for part in model.modules() if isinstance(part, FSDPModule)]
+        root: object = model
+        parts = model.modules() if model is not None and isinstance(root, FSDPModule) else ()
         for part in parts:
-            part.reshard()
+            if isinstance(part, FSDPModule):
+                part.reshard()
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mopd_core.tracking.rows import rollout_rows, significant
+from mopd_core.tracking.rows import TokenValues, rollout_rows, significant
 from mopd_core.types import Message, Peer, PeerSelection, Prompt, Rollout, RolloutGroup, Verdict
 
 
@@ -31,7 +31,8 @@ SELECTIONS = [
 
 
 def test_a_row_holds_the_prompt_and_its_rollouts() -> None:
-    (row,) = rollout_rows([GROUP], [SELECTIONS], {(0, 0): {"divergence": [0.123456, 2e-9, 0.0]}})
+    values = TokenValues({"divergence": np.array([0.123456, 2e-9, 0.0], np.float32)}, {(0, 0): slice(0, 3)})
+    (row,) = rollout_rows([GROUP], [SELECTIONS], values)
     assert json.loads(json.dumps(row)) == row
     assert row["prompt_id"] == "a/1"
     assert row["messages"] == [{"role": "user", "content": "1 + 1?"}]
@@ -83,8 +84,9 @@ def test_significant_digits_by_hand() -> None:
 
 
 def test_values_go_to_their_own_rollouts() -> None:
-    values = {(0, 2): {"a": [1.0], "b": [math.nan]}, (0, 1): {"a": [], "b": []}, (0, 0): {"a": [2.0, 3.0, 4.00001]}}
+    by_name = {"a": np.array([1, 2, 3, 4.00001], np.float32), "b": np.array([math.nan, 5, 6, 7], np.float32)}
+    values = TokenValues(by_name, {(0, 2): slice(0, 1), (0, 1): slice(1, 1), (0, 0): slice(1, 4)})
     (row,) = rollout_rows([GROUP], [SELECTIONS], values)
     first, second, third = (item["token_values"] for item in row["rollouts"])
-    assert (first, second) == ({"a": [2.0, 3.0, 4.0]}, {"a": [], "b": []})
+    assert (first, second) == ({"a": [2.0, 3.0, 4.0], "b": [5.0, 6.0, 7.0]}, {"a": [], "b": []})
     assert third == {"a": [1.0], "b": [pytest.approx(math.nan, nan_ok=True)]}
