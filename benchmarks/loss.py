@@ -215,7 +215,7 @@ def importable(name: str) -> bool:
 
 
 def check(name: str, inputs: Inputs, expected: tuple[Tensor, ...]) -> None:
-    """Stop unless a form's loss and gradients are the dense form's, within 1e-4 of the largest entry of each."""
+    """Stop unless a form's loss and gradients are the exact ones, within 5e-4 of the largest entry of each."""
     loss = LOSSES[name](inputs)
     torch.autograd.backward(loss)
     all_found = (loss.detach(), *inputs.gradients())
@@ -223,16 +223,23 @@ def check(name: str, inputs: Inputs, expected: tuple[Tensor, ...]) -> None:
         ("loss", "gradient of hidden states", "gradient of the head"), all_found, expected, strict=True
     ):
         error = float((found - wanted).abs().max() / wanted.abs().max())
-        if not error <= 1e-4:
-            raise SystemExit(f"{name}: {what} differs from the dense form's by {error:.1e} of it; allowed: 1e-4")
+        if not error <= 5e-4:
+            raise SystemExit(f"{name}: {what} is off by {error:.1e} of it; allowed: 5e-4")
+        print(f"{name}: {what} is off by {error:.1e} of it")
     inputs.clear()
+
+
+def in_double(inputs: Inputs) -> Inputs:
+    """The same in float64: whole logits in fp32 are now and then off by more than what is allowed."""
+    hidden, weight = (nn.Parameter(tensor.detach().double()) for tensor in (inputs.hidden, inputs.weight))
+    return Inputs(hidden, weight, inputs.teacher_hidden.double(), inputs.teacher_weight.double(), inputs.chunk_tokens)
 
 
 def check_all(names: list[str], inputs: Inputs) -> None:
-    loss = dense(inputs)
+    exact = in_double(inputs)
+    loss = dense(exact)
     torch.autograd.backward(loss)
-    expected = (loss.detach(), *(gradient.clone() for gradient in inputs.gradients()))
-    inputs.clear()
+    expected = (loss.detach(), *exact.gradients())
     for name in names:
         check(name, inputs, expected)
 

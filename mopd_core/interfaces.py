@@ -42,8 +42,8 @@ class Generator(Protocol):
     It may also have `stream(prompts, sampling, *, seeds)`, which yields (p, g, rollout) as each rollout finishes: the
     rollouts of `generate`, each exactly once, in any order. They are then judged while others are still being sampled.
     And it may have `score(sequences)`: from token ids, [T] int32 each, to the log-probabilities of every token but the
-    first, [T - 1] float32 each, nats, at temperature 1 over the whole vocabulary. After every sync they are held against
-    the trainer's, so that weights which did not arrive stop the run.
+    first, [T - 1] float32 each, nats, at temperature 1 over the whole vocabulary. After every sync they are held
+    against the trainer's, so that weights which did not arrive stop the run.
     """
 
     def generate(
