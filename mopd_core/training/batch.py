@@ -143,16 +143,14 @@ def _cut(targets: Sequence[Target], budget: int) -> Iterator[list[Target]]:
     used = 0
     for _, of_group in groupby(targets, key=attrgetter("group")):
         group = _by_context(of_group)
-        whole = sum(_cost(target, previous) for previous, target in pairwise([None, *group]) if target)
-        if members and used + whole > budget:
+        costs = [_cost(group[0], None), *(_cost(target, previous) for previous, target in pairwise(group))]
+        if members and used + sum(costs) > budget:
             yield members
             members, used = [], 0
-        for target in group:
-            cost = _cost(target, members[-1] if members else None)
+        for target, cost in zip(group, costs, strict=True):
             if members and used + cost > budget:
                 yield members
-                members, used = [], 0
-                cost = _cost(target, None)
+                members, used, cost = [], 0, _cost(target, None)
             members.append(target)
             used += cost
     if members:

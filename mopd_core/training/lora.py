@@ -65,20 +65,22 @@ def _has_adapter(module: nn.Module) -> bool:
     return hasattr(module, "get_delta_weight") and hasattr(module, "base_layer")
 
 
-@torch.no_grad()
 def merged_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Every weight once, under its checkpoint's name, with what its adapter adds; split weights come split.
 
     Collective where the model is split over ranks.
     """
-    changed = {f"{name}{_BASE}.weight": module for name, module in model.named_modules() if _has_adapter(module)}
-    if not changed:
-        yield from ((name, parameter.detach()) for name, parameter in model.named_parameters())
+    parameters = dict(model.named_parameters())
+    if not any(_BASE in name for name in parameters):
+        yield from ((name, parameter.detach()) for name, parameter in parameters.items())
         return
-    adapters = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
-    for name, parameter in model.named_parameters():
-        if id(parameter) in adapters:
-            continue
-        module: Any = changed.get(name)
-        weight = parameter.detach()
-        yield name.replace(_BASE, ""), weight if module is None else weight + module.get_delta_weight(ADAPTER)
+    changed = {f"{name}{_BASE}.weight": module for name, module in model.named_modules() if _has_adapter(module)}
+    for name, parameter in parameters.items():
+        if not parameter.requires_grad:  # An adapter is the only thing that is trained.
+            yield name.replace(_BASE, ""), _merged(parameter.detach(), changed.get(name))
+
+
+@torch.no_grad()
+def _merged(weight: Tensor, module: Any) -> Tensor:
+    """The weight with what the adapter of its module, if it has one, adds to it."""
+    return weight if module is None else weight + module.get_delta_weight(ADAPTER)
