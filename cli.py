@@ -135,7 +135,7 @@ def run(
 
     with _noted_at_start(registries, note):
         summary = train(settings, registries, folder, resume, Console(stderr=True))
-    if os.environ.get("RANK", "0") == "0":  # Under torchrun every rank comes here.
+    if _is_first_rank():
         _print_summary(summary, folder)
     if not summary["finished"]:
         raise typer.Exit(130 if summary["stopped_by"] == "interrupt" else 1)
@@ -169,10 +169,34 @@ def evaluate_model(
         result = evaluate(settings, registries)
     if not result["prompts"]:
         raise ConfigError("there are no held-out prompts to measure on; set data.held_out to how many, or a share")
+    if not _is_first_rank():
+        return
     if as_json:
         _print_json(result)
     else:
         _print_table(("", "held-out"), [(name, _percent(result[name])) for name in result if "@" in name])
+
+
+@app.command()
+def serve(
+    config: ConfigFile = None,
+    generator: Generator = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of this machine. Default: a free one.")
+    ] = None,
+    option: Options = None,
+) -> None:
+    """Start a server that a run with this config can sample from, print its URL, and stop it with Ctrl-C."""
+    from mopd_core.config.load import load_config
+    from mopd_core.errors import ConfigError
+
+    settings = load_config(config, _usable_plugins(), choices={"generator": generator}, options=option or ())
+    serve_model = getattr(settings.generator, "serve", None)
+    if serve_model is None:
+        raise ConfigError(
+            f"generator {settings.generator.name!r} has no servers; name one that has, such as --generator vllm"
+        )
+    raise typer.Exit(serve_model(settings, port))
 
 
 @app.command()
@@ -308,6 +332,11 @@ def doctor(as_json: AsJson = False) -> None:
 def main() -> None:
     """The console script."""
     app(prog_name="mopd")
+
+
+def _is_first_rank() -> bool:
+    """Whether this process is the one of those that torchrun started which talks to people."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _usable_plugins() -> Registries:

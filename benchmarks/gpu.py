@@ -50,6 +50,7 @@ from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.interfaces import PeerSelector
 from mopd_core.objectives.config import DistillConfig
 from mopd_core.objectives.distill import Distill
+from mopd_core.output_head import Head
 from mopd_core.peers.contrastive import ContrastiveConfig, ContrastiveSelector
 from mopd_core.peers.first_success import FirstSuccessSelector
 from mopd_core.teachers.ema import EmaTeacher
@@ -58,7 +59,6 @@ from mopd_core.training import attention, batch, layout, models
 from mopd_core.training.batch import MicroBatch, StepBatch, build_step, micro_batches
 from mopd_core.training.layout import Ids
 from mopd_core.training.learner import Learner
-from mopd_core.training.models import Head
 from mopd_core.training.optimiser import build_optimiser
 from mopd_core.types import Prompt, Rollout, RolloutGroup, Verdict
 

@@ -40,8 +40,7 @@ from mopd_core.divergences.config import JSDConfig
 from mopd_core.divergences.head import HeadLoss, HeadTokens, chunk_size
 from mopd_core.divergences.jsd import JSD
 from mopd_core.divergences.outcomes import Outcomes
-from mopd_core.training.linear_logits import LinearLogits
-from mopd_core.training.models import Head
+from mopd_core.output_head import Head, LinearLogits
 
 CAN_COMPILE = shutil.which("g++") is not None
 LIGER = "liger, compiled" if CAN_COMPILE else "liger"

@@ -32,13 +32,14 @@ from mopd_core.chat import encode_chat
 from mopd_core.config.sections import ModelConfig, TrainingConfig
 from mopd_core.divergences.jsd import JSD
 from mopd_core.interfaces import Tokenizer
+from mopd_core.output_head import Head
 from mopd_core.peers.context import ContextConfig
 from mopd_core.peers.contrastive import ContrastiveConfig, ContrastiveSelector
 from mopd_core.peers.teacher_prompt import TeacherPrompts
 from mopd_core.training import attention
 from mopd_core.training.batch import MicroBatch, StepBatch, build_step, micro_batches
 from mopd_core.training.layout import Ids
-from mopd_core.training.models import Head, flat_hidden, load_tokenizer
+from mopd_core.training.models import flat_hidden, load_tokenizer
 from mopd_core.types import Message, Prompt, Rollout, RolloutGroup, Verdict
 
 GROUPS = (2, 4, 8, 16, 32)

@@ -152,6 +152,12 @@ def _terms(log_p: tl.tensor, log_q: tl.tensor, FORM: tl.constexpr, WEIGHT: tl.co
 
 
 @_jit
+def _weighted(slope: tl.tensor, weight: tl.tensor) -> tl.tensor:
+    """The slope, 0 without a weight: an infinite one, times 0, is NaN."""
+    return tl.where(weight == 0.0, 0.0, slope)
+
+
+@_jit
 def _fused_rows(
     logits: tl.tensor,
     slopes: tl.tensor,
@@ -183,6 +189,8 @@ def _fused_rows(
     x_top, x_total, x_sampling, x_plain = _normalisers(logits, vocabulary, TEMPERATURE, SAMPLING, BLOCK)
     y_top, y_total, y_sampling, _unused = _normalisers(teacher, vocabulary, TEMPERATURE, SAMPLING, BLOCK)
 
+    by_logprob = tl.load(of_logprob + row)
+    by_divergence = tl.load(of_divergence + row)
     divergence = 0.0
     total_slope = 0.0
     entropy = 0.0
@@ -192,7 +200,7 @@ def _fused_rows(
         y = _load(teacher, columns, vocabulary) - y_top
         value, slope = _terms(x / TEMPERATURE - x_total, y / TEMPERATURE - y_total, FORM, WEIGHT)
         divergence += tl.sum(value, 0)
-        total_slope += tl.sum(slope, 0)
+        total_slope += tl.sum(_weighted(slope, by_divergence), 0)
         log_p = x - x_plain
         entropy -= tl.sum(_at_least(log_p, -3.4028234663852886e38) * tl.exp(log_p), 0)
     tl.store(stats + row, (x_target - x_top) / SAMPLING - x_sampling)
@@ -200,14 +208,12 @@ def _fused_rows(
     tl.store(stats + 2 * rows + row, _at_least(divergence, 0.0))
     tl.store(stats + 3 * rows + row, entropy)
 
-    by_logprob = tl.load(of_logprob + row)
-    by_divergence = tl.load(of_divergence + row)
     for start in range(0, vocabulary, BLOCK):
         columns = start + tl.arange(0, BLOCK)
         x = _load(logits, columns, vocabulary) - x_top
         y = _load(teacher, columns, vocabulary) - y_top
         log_p = x / TEMPERATURE - x_total
         _, slope = _terms(log_p, y / TEMPERATURE - y_total, FORM, WEIGHT)
-        by_logits = by_divergence * (slope - tl.exp(log_p) * total_slope)
+        by_logits = by_divergence * (_weighted(slope, by_divergence) - tl.exp(log_p) * total_slope)
         by_logits += by_logprob * (tl.where(columns == target, 1.0, 0.0) - tl.exp(x / SAMPLING - x_sampling))
         tl.store(slopes + columns, by_logits.to(slopes.dtype.element_ty), mask=columns < vocabulary)

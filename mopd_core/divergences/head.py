@@ -29,7 +29,7 @@ from mopd_core.divergences.token_loss import Side, TokenLoss
 from mopd_core.divergences.tokens import HeadTokens, TokenStats, unknown_stats
 from mopd_core.errors import PluginError
 from mopd_core.interfaces import Divergence, TeacherPass
-from mopd_core.training.models import Head
+from mopd_core.output_head import Head
 
 __all__ = ["HeadLoss", "HeadTokens", "TokenStats", "chunk_size"]
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mopd_core.divergences.tokens import at_least_fp32
-from mopd_core.training.linear_logits import LinearLogits
-from mopd_core.training.models import Head
+from mopd_core.output_head import Head, LinearLogits
 
 
 class HeadPass(Protocol):

@@ -8,7 +8,7 @@ chunk, since small ones cost more to launch than to run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from threading import Barrier
 
@@ -39,9 +39,19 @@ def for_each_tile(rows: int, vocabulary: int, device: torch.device, work: Callab
     on_cpu = device.type == "cpu"
     size = CPU_ENTRIES // vocabulary if on_cpu else max(rows // GPU_PARTS, GPU_ENTRIES // vocabulary)
     tiles, threads = slices(rows, max(1, size)), torch.get_num_threads()
-    results = _workers(threads).map(work, tiles) if on_cpu and threads > 1 and len(tiles) > 1 else map(work, tiles)
-    for _ in results:
-        pass
+
+    def run(tile: slice) -> None:
+        with torch.autocast(device.type, enabled=False):  # Or the number of tiles would decide whether it is on.
+            work(tile)
+
+    if on_cpu and threads > 1 and len(tiles) > 1:
+        done = [_workers(threads).submit(run, tile) for tile in tiles]
+        wait(done)  # Also where one has failed: the others write into what the caller would let go.
+        for each in done:
+            each.result()
+    else:
+        for tile in tiles:
+            run(tile)
 
 
 @cache

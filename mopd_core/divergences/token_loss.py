@@ -95,9 +95,11 @@ class TokenLoss:
                 leaf = student.logits.detach().requires_grad_()
                 log_p, log_q = self.outcomes(leaf, teacher.logits)
             value, slope = self._value_and_grad(log_p.detach(), log_q)
+            slope = _without_unweighted(slope, weights)
             return value, torch.autograd.grad(log_p, leaf, slope * weights[:, None])[0]
         temperature = self.outcomes.config.temperature
         value, slope = self._value_and_grad(student.log_probs(temperature), teacher.log_probs(temperature))
+        slope = _without_unweighted(slope, weights)
         weights = weights / temperature
         of_logits = slope * weights[:, None]
         of_logits.addcmul_(student.probs(temperature), (slope.sum(-1) * weights)[:, None], value=-1.0)
@@ -127,3 +129,11 @@ class TokenLoss:
 
 def _weigh(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights.to(values.dtype)).masked_fill_(weights == 0, 0.0).sum()
+
+
+def _without_unweighted(slope: Tensor, weights: Tensor) -> Tensor:
+    """The slope [n, M] with 0 where a token has no weight: an infinite one, times 0, is NaN."""
+    unweighted = weights == 0
+    if unweighted.device.type == "cpu" and not bool(unweighted.any()):
+        return slope
+    return slope.masked_fill(unweighted[:, None], 0.0)

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from mopd_core.contexts import ModelContext
 from mopd_core.errors import ConfigError
+from mopd_core.output_head import Head
 from mopd_core.teachers.config import FrozenConfig
 from mopd_core.teachers.model_pass import ModelPass
 from mopd_core.training.layout import FlatSequences
-from mopd_core.training.models import Head
 from mopd_core.training.shards import rest
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mopd_core.output_head import Head, LinearLogits
 from mopd_core.training.layout import FlatSequences
-from mopd_core.training.linear_logits import LinearLogits
-from mopd_core.training.models import Head, flat_hidden
+from mopd_core.training.models import flat_hidden
 
 
 class ModelPass:

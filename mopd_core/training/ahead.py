@@ -15,6 +15,7 @@ queues its kernels on a stream of its own.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from bisect import bisect_right
@@ -28,7 +29,10 @@ from torch import Tensor
 
 from mopd_core.types import RolloutGroup
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+CLOSE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Ahead(Generic[T]):
     def take(self, step: int) -> Sampled[T]:
         """The rollouts of a step: the first one of the run, or the one after the step that was taken before.
 
-        Waits until they are there. Raises what sampling this or a later step has raised.
+        Waits until they are there. Raises what sampling them has raised; the steps before it are not touched by that.
         """
         if self._max_staleness == 0:
             return self._timed(step)
@@ -73,7 +77,8 @@ class Ahead(Generic[T]):
             self._start(step)
         with self._changed:
             self._changed.wait_for(lambda: step in self._ready or self._error is not None)
-            self._raise_error()
+            if self._error is not None and step not in self._ready:
+                raise self._error
             return self._ready.pop(step)
 
     def finished(self, step: int) -> None:
@@ -86,12 +91,11 @@ class Ahead(Generic[T]):
     def paused(self) -> Iterator[None]:
         """While the block runs, nothing is sampled in the background: it may use the generator, and change its weights.
 
-        Waits for the step that is being sampled, and raises what that has raised. Where the block raises, it stays so.
+        Waits for the step that is being sampled. Where the block raises, it stays so.
         """
         with self._changed:
             self._is_paused = True
             self._changed.wait_for(lambda: self._sampling is None)
-            self._raise_error()
         yield
         self._settle()
         with self._changed:
@@ -99,12 +103,18 @@ class Ahead(Generic[T]):
             self._give_work()
 
     def close(self) -> None:
-        """Wait until the worker has ended; it drops the step that it is sampling. Calling it twice is fine."""
+        """Let the worker end; it drops the step that it is sampling, and is left behind if it cannot soon.
+
+        A generator that does not stream ends with the whole step. The thread does not keep the process from ending.
+        Calling it twice is fine.
+        """
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSE_S)
+            if self._thread.is_alive():
+                log.warning("sampling of a later step has not ended within %g s; it is left to itself", CLOSE_S)
 
     def _start(self, step: int) -> None:
         lane: AbstractContextManager[object] = nullcontext()
@@ -160,10 +170,6 @@ class Ahead(Generic[T]):
         """Wait for what this thread has queued on the device, so that weights are whole when they change hands."""
         if self._thread is not None and self._device.type == "cuda":
             torch.cuda.current_stream(self._device).synchronize()
-
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
 
 
 def staleness_metrics(

@@ -117,13 +117,17 @@ def _concatenate(arrays: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.concatenate(arrays)) if arrays else torch.zeros(0)
 
 
-def micro_batches(batch: StepBatch, mask: Tensor, distilled: Tensor, budget: int) -> Iterator[MicroBatch]:
+def micro_batches(
+    batch: StepBatch, mask: Tensor, distilled: Tensor, budget: int, shares: bool = True
+) -> Iterator[MicroBatch]:
     """Cut a step into passes of at most `budget` tokens, or a target each, groups kept together where they fit.
 
-    mask: [n] bool, the tokens to evaluate. distilled: [n] bool, those of them that the teacher has to score.
+    mask: [n] bool, the tokens to evaluate. distilled: [n] bool, those of them that the teacher has to score. shares:
+    whether the models share prefixes; else targets of like length go together, and what pads them counts too.
     """
     scored = (mask & distilled).numpy()
-    for members in _cut(evaluated_targets(batch, mask), budget):
+    cut = _cut if shares else _cut_padded
+    for members in cut(evaluated_targets(batch, mask), budget):
         yield _micro_batch(members, mask.numpy(), scored)
 
 
@@ -133,9 +137,9 @@ def evaluated_targets(batch: StepBatch, mask: Tensor) -> list[Target]:
     return [target for target in batch.targets if here[target.span].any()]
 
 
-def longest_target(batch: StepBatch, mask: Tensor) -> int:
-    """The tokens that the costliest target of `mask` [n] takes by itself; no budget makes a pass with it smaller."""
-    return max((_cost(target, None) for target in evaluated_targets(batch, mask)), default=0)
+def target_costs(batch: StepBatch, mask: Tensor) -> list[int]:
+    """The tokens that each target of `mask` [n] takes by itself: no budget makes a pass with it smaller."""
+    return [_cost(target, None) for target in evaluated_targets(batch, mask)]
 
 
 def _cut(targets: Sequence[Target], budget: int) -> Iterator[list[Target]]:
@@ -155,6 +159,27 @@ def _cut(targets: Sequence[Target], budget: int) -> Iterator[list[Target]]:
             used += cost
     if members:
         yield members
+
+
+def _cut_padded(targets: Sequence[Target], budget: int) -> Iterator[list[Target]]:
+    """Passes of models that share nothing and pad each sequence to the longest; long ones first."""
+    members: list[Target] = []
+    for target in sorted(targets, key=lambda target: -_cost(target, None)):
+        if members and _padded([*members, target]) > budget:
+            yield members
+            members = []
+        members.append(target)
+    if members:
+        yield members
+
+
+def _padded(members: Sequence[Target]) -> int:
+    """Tokens of the student's and of the teacher's rows, each side's all as long as its longest."""
+    students = [len(target.prompt) + len(target.response) for target in members]
+    taught = [
+        len(target.teacher_prompt) + len(target.response) for target in members if target.teacher_prompt is not None
+    ]
+    return len(students) * max(students) + len(taught) * max(taught, default=0)
 
 
 def _by_context(targets: Iterable[Target]) -> list[Target]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mopd_core.errors import GeneratorError
+from mopd_core.output_head import Head
 from mopd_core.training.layout import Ids, lay_out
-from mopd_core.training.models import Head, autocast, flat_hidden
+from mopd_core.training.models import autocast, flat_hidden
 from mopd_core.training.shards import rest
 from mopd_core.types import Prompt
 

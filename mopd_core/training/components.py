@@ -29,6 +29,7 @@ from mopd_core.divergences.head import HeadLoss, chunk_size
 from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.errors import ConfigError, DataError
 from mopd_core.interfaces import Divergence, Generator, Objective, PeerSelector, Teacher, Tracker, Verifier
+from mopd_core.output_head import Head
 from mopd_core.peers.context import request_summary
 from mopd_core.peers.teacher_prompt import TeacherPrompts
 from mopd_core.registry import Registries
@@ -149,8 +150,24 @@ def to_sampling(config: SamplingConfig, stop_ids: tuple[int, ...]) -> Sampling:
 
 
 def model_length(student: PreTrainedModel) -> int:
-    """The longest sequence that the model takes, in tokens."""
-    return int(getattr(student.config, "max_position_embeddings", None) or 2**31)
+    """The longest sequence that the model takes, in tokens.
+
+    Some families choose the frequencies of their positions by the longest sequence of a call. Up to the length that
+    they were first trained on they do not: beyond it, what a sequence comes to would depend on its neighbours.
+    """
+    config: Any = student.config
+    longest = int(getattr(config, "max_position_embeddings", None) or 2**31)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") not in ("dynamic", "longrope"):
+        return longest
+    original = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+    return min(longest, int(original or longest))
+
+
+def _longest_rollout(config: RunConfig) -> int:
+    """The most tokens that a prompt and its response may have."""
+    responses = config.rollout.sampling.max_tokens, config.evaluation.sampling.max_tokens
+    return config.rollout.max_prompt_tokens + max(responses)
 
 
 def _check_lengths(config: RunConfig, data: DataSets, longest: int) -> None:
@@ -206,6 +223,7 @@ def build_inference(
         device=device,
         compute_dtype=dtype,
         max_length=longest,
+        longest_rollout=min(longest, _longest_rollout(config)),
         load_model=load_model,
     )
     generator: Generator = _build(registries, "generators", config.generator, context)
@@ -285,7 +303,7 @@ def _build_learner(
         models.compile_blocks(student)
     if is_sharded:
         _shard(inference, teacher)
-    head = models.Head(student)
+    head = Head(student)
     loss = HeadLoss(
         head=head,
         divergence=divergence,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -24,9 +24,9 @@ from mopd_core.divergences.head import HeadLoss, HeadTokens
 from mopd_core.errors import PluginError
 from mopd_core.interfaces import Objective, Teacher, TeacherPass
 from mopd_core.objectives.weights import TokenBatch, TokenScores, TokenWeights
-from mopd_core.training.batch import MicroBatch, StepBatch, longest_target
+from mopd_core.training.batch import MicroBatch, StepBatch, target_costs
 from mopd_core.training.gradients import clip, sum_gradients
-from mopd_core.training.models import autocast, flat_hidden
+from mopd_core.training.models import autocast, flat_hidden, shares_prefixes
 from mopd_core.training.optimiser import set_lr
 from mopd_core.training.ranks import ALONE, Ranks
 from mopd_core.training.shards import rest
@@ -203,15 +203,17 @@ class Learner:
             try:
                 done = passes()
             except torch.OutOfMemoryError:
-                if self.is_sharded or self.token_budget <= longest_target(batch, mask):
+                if self.is_sharded or self.token_budget <= max(target_costs(batch, mask)):
                     raise
             if not self.ranks.any(done is None) and done is not None:
                 return done
             self.optimiser.zero_grad(set_to_none=True)
-            self._halve_budget(longest_target(batch, mask))
+            self._halve_budget(target_costs(batch, mask))
 
-    def _halve_budget(self, least: int) -> None:
-        before, self.token_budget = self.token_budget, max(self.token_budget // 2, least)
+    def _halve_budget(self, costs: Sequence[int]) -> None:
+        """costs: of the targets, each by itself. A budget that all of them fit into is not what was too much."""
+        before = min(self.token_budget, sum(costs))
+        self.token_budget = max(before // 2, max(costs))
         log.warning(
             "no memory left for passes of %d tokens: from this step on, which begins again, passes have at most %d, as "
             "with training.micro_batch_tokens=%d; no result depends on it",
@@ -224,7 +226,7 @@ class Learner:
         """This rank's passes over the tokens of `mask` [n]; none where there is no such token."""
         if bool(mask.any()):
             turns = joint_turns if self.is_sharded else own_turns
-            for turn in turns(batch, mask, distilled, self.token_budget, self.ranks):
+            for turn in turns(batch, mask, distilled, self.token_budget, self.ranks, shares_prefixes(self.student)):
                 yield Turn(turn.micro.to(self.device), turn.counts)
             if self.is_sharded:
                 rest(self.student)

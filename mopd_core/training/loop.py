@@ -14,6 +14,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
+
 from mopd_core.boundary import plugin_boundary
 from mopd_core.config.compose import RunConfig
 from mopd_core.data.order import prompts_for_step
@@ -74,6 +76,7 @@ class Loop:
     after: Evaluation | None = None
     _caveats: set[str] = field(default_factory=set)
     _mismatch: float = 0.0
+    _failure: MopdError | None = None
     _updates: list[int] = field(default_factory=list)
     _ahead: Ahead[PendingGroups] = field(init=False)
     _canary: Canary = field(init=False)
@@ -114,11 +117,14 @@ class Loop:
             step = self.state.step + 1
             metrics = self._step(step)
             self.state.step = step
-            evaluation = self._evaluate(step)
+            evaluation = self._try_to_evaluate(step)
             if evaluation is not None:
                 metrics |= {f"evaluation/{name}": value for name, value in evaluation.scores().items()}
             self.state.seconds += time.perf_counter() - started
             self._record(StepRecord(step, metrics))
+            if self._failure is not None:
+                self._save_finished()
+                raise self._failure
             collapsed = evaluation is not None and self._judge(evaluation)
             if collapsed or step == self.config.training.steps or self._is_save_due(step):
                 self.checkpoints.save(self.state)
@@ -129,9 +135,13 @@ class Loop:
                 return "guard"
         if self.state.step == self.config.training.steps:
             return None
+        self._save_finished()
+        return "interrupt"
+
+    def _save_finished(self) -> None:
+        """Save the state after the last finished step, if there is one. Collective."""
         if self.state.step > 0:
             self.checkpoints.save(self.state)
-        return "interrupt"
 
     def _asked_to_stop(self) -> bool:
         """Whether any rank was: a signal does not reach all of them in the same step."""
@@ -152,7 +162,12 @@ class Loop:
             logprobs, behaviour_logprobs = update.values["logprobs"], batch.tokens.behaviour_logprobs
             metrics |= staleness_metrics(groups, self._updates, logprobs, behaviour_logprobs)
         if update.outcome == "trained":
-            metrics |= self._follow(step, clock)
+            try:
+                metrics |= self._follow(step, clock)
+            except MopdError as error:
+                if self.ranks.count > 1:  # Others may be in the middle of it.
+                    raise
+                self._failure = error
         self._ahead.finished(step)
         with self._phase(clock, "record"):
             self._save_rollouts(step, groups, contexts, batch, update)
@@ -163,8 +178,9 @@ class Loop:
         return metrics | update.metrics | clock.metrics() | {"time/step_s": total, "time/tokens_per_s": tokens / total}
 
     def _take(self, step: int, clock: Clock) -> list[RolloutGroup]:
-        """The step's groups. Where some rank has none, the state is saved before all of them raise what it raised."""
-        share, error = [], None
+        """The step's groups. Where some rank has none, the state is saved before it raises why, and the others end."""
+        share: list[RolloutGroup] = []
+        error: Exception | None = None
         try:
             with self._phase(clock, "generate"):
                 sampled = self._ahead.take(step)
@@ -173,14 +189,12 @@ class Loop:
             clock.seconds["verify_busy"] = sampled.rollouts.busy_s()
             if self.config.rollout.max_staleness > 0:
                 clock.seconds["generate_busy"] = sampled.seconds
-        except MopdError as raised:
+        except (MopdError, torch.OutOfMemoryError) as raised:
             error = raised
-        errors = [each for each in self.ranks.gather(error) if each is not None]
-        if errors:
-            if self.state.step > 0:
-                self.checkpoints.save(self.state)
-            raise error or errors[0]
         with self._phase(clock, "verify"):
+            if self.ranks.any(error is not None):
+                self._save_finished()
+                raise SystemExit(1) if error is None else error
             return self.ranks.merge(share)
 
     def _sample(self, step: int, is_wanted: Callable[[], bool]) -> PendingGroups:
@@ -304,6 +318,17 @@ class Loop:
     def _watched(self, evaluation: Evaluation) -> Evaluation:
         """The prompts that are evaluated during the run: only those are compared from step to step."""
         return evaluation.first(self.config.evaluation.prompts)
+
+    def _try_to_evaluate(self, step: int) -> Evaluation | None:
+        if self._failure is not None:
+            return None
+        try:
+            return self._evaluate(step)
+        except MopdError as error:
+            if self.ranks.count > 1:
+                raise
+            self._failure = error
+            return None
 
     def _evaluate(self, step: int) -> Evaluation | None:
         """The watched held-out prompts, where an evaluation is due; after the last step, all are evaluated."""

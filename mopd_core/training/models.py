@@ -1,6 +1,6 @@
 """Models: loading, the pass over flat sequences, and the output head, with a check that both are what the model does.
 
-Weights are fp32; passes compute in `compute_dtype` through autocast. A family with an unusual head is added to `Head`.
+Weights are fp32; passes compute in `compute_dtype` through autocast.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.utils import logging as transformers_logging
 
-from mopd_core.bundled import model_path as bundled_model_path
+from mopd_core.bundled import MODELS
 from mopd_core.config.sections import ModelConfig, TrainingConfig
 from mopd_core.errors import ConfigError, ModelError
+from mopd_core.output_head import Head
 from mopd_core.training import attention
 from mopd_core.training.layout import FlatSequences, lay_out
 from mopd_core.training.lora import merged_weights
@@ -39,8 +40,8 @@ def resolve_path(path: str) -> str:
     A folder that exists is one, and so is whatever cannot be a name: it starts with `.`, `/` or `~`, or holds more than
     one slash. Raises `ModelError` where such a folder is not there.
     """
-    if path == "bundled":
-        return str(bundled_model_path())
+    if path in MODELS:
+        return str(MODELS[path])
     folder = Path(path).expanduser()
     if folder.is_dir():
         return str(folder)
@@ -50,6 +51,10 @@ def resolve_path(path: str) -> str:
             "Give a folder or a Hugging Face name of a causal language model"
         )
     return path
+
+
+TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+"""How far logits of two ways through a model may be apart, as a part of the largest one."""
 
 
 def choose_device(config: TrainingConfig) -> torch.device:
@@ -179,10 +184,15 @@ def stop_ids(model: PreTrainedModel, tokenizer: Any) -> tuple[int, ...]:
     return tuple(sorted({int(i) for i in (*ids, tokenizer.eos_token_id) if i is not None}))
 
 
+def shares_prefixes(model: nn.Module) -> bool:
+    """Whether the model computes what sequences have in common once; else it pads them."""
+    return bool(model.config._attn_implementation == attention.NAME)  # type: ignore[union-attr]
+
+
 def flat_hidden(model: nn.Module, sequences: FlatSequences) -> Tensor:
     """Final hidden states [n, D] of flat sequences; row i predicts the token after row i."""
     decoder = model.get_decoder()  # type: ignore[operator]
-    if model.config._attn_implementation != attention.NAME:  # type: ignore[union-attr]
+    if not shares_prefixes(model):
         return _padded_hidden(decoder, sequences)
     output = decoder(
         input_ids=sequences.token_ids[None],
@@ -209,57 +219,17 @@ def _padded_hidden(decoder: nn.Module, sequences: FlatSequences) -> Tensor:
     return hidden.flatten(0, 1)[place]
 
 
-class Head:
-    """The output head: hidden states [n, D] to logits [n, V], scaled and soft-capped as the model's config says."""
-
-    def __init__(self, model: nn.Module) -> None:
-        config: Any = model.config
-        self.linear: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
-        self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
-        self.scale = float(getattr(config, "logit_scale", None) or 1.0) / float(
-            getattr(config, "logits_scaling", None) or 1.0
-        )
-        self.vocabulary: int = self.linear.weight.shape[0]
-
-    def __call__(self, hidden: Tensor) -> Tensor:
-        return self.finish(self.linear(hidden))
-
-    def finish(self, logits: Tensor) -> Tensor:
-        """The linear layer's outputs [n, V], scaled and then soft-capped."""
-        if self.scale != 1.0:
-            logits = logits * self.scale
-        if self.softcap is not None:
-            logits = torch.tanh(logits / self.softcap) * self.softcap
-        return logits
-
-    def before_finish(self, slope: Tensor, logits: Tensor) -> Tensor:
-        """From the derivative by the finished `logits` [n, V] to that by the linear layer's outputs."""
-        if self.softcap is not None:
-            slope = slope * (1.0 - (logits / self.softcap).square_())
-        return slope * self.scale if self.scale != 1.0 else slope
-
-    @property
-    def plain(self) -> nn.Linear | None:
-        """The linear layer, if it is no more than its weight and bias: no adapter, no hook, no sharded weight."""
-        linear = self.linear
-        if type(linear) is not nn.Linear or type(linear.weight) is not nn.Parameter or "forward" in vars(linear):
-            return None
-        return None if linear._forward_hooks or linear._forward_pre_hooks else linear
-
-    def parameters(self) -> list[nn.Parameter]:
-        """What of the head is trained."""
-        return [parameter for parameter in self.linear.parameters() if parameter.requires_grad]
-
-
 @torch.no_grad()
 def check_flat_forward(model: PreTrainedModel) -> None:
     """Compare the flat pass and `Head` with the model's own forward on two probes that share a prefix.
 
     An architecture that mixes tokens outside the attention interface, or in ways that ours does not know, is switched
     to its own attention, with a warning: its sequences then share nothing. Raises `ModelError` where its own attention
-    gives other logits too, and so the head is another.
+    gives other logits too, and so the head is another. On CUDA bf16 is tried as well: it has an attention of its own.
     """
     reason = _difference(model, "sdpa")
+    if reason is None and model.device.type == "cuda":
+        reason = _difference(model, "sdpa", torch.bfloat16)
     if reason is None:
         return
     model.set_attn_implementation("eager")  # the one that knows all that a family's attention does
@@ -278,7 +248,7 @@ def _warn_unshared(name: str, reason: str) -> None:
     )
 
 
-def _difference(model: PreTrainedModel, reference: str) -> str | None:
+def _difference(model: PreTrainedModel, reference: str, dtype: torch.dtype = torch.float32) -> str | None:
     """How `flat_hidden` and `Head` differ from the model's own forward with the attention `reference`, if they do."""
     vocabulary = int(model.get_output_embeddings().weight.shape[0])
     probe = (torch.arange(48) * 7919 % vocabulary).int().numpy()
@@ -288,21 +258,26 @@ def _difference(model: PreTrainedModel, reference: str) -> str | None:
     layout = lay_out([probe, other]).to(device)
     implementation = model.config._attn_implementation
     try:
-        flat = Head(model)(flat_hidden(model, layout))
-        if implementation == attention.NAME:
-            _check_windows(model.config, layout)
-        model.set_attn_implementation(reference)
-        pairs = zip((probe, other), layout.rows, strict=True)
-        worst = max(
-            (flat[rows] - model(torch.from_numpy(ids).long()[None].to(device)).logits[0]).abs().max().item()
-            for ids, rows in pairs
-        )
+        with autocast(device, dtype):
+            flat = Head(model)(flat_hidden(model, layout)).float()
+            if implementation == attention.NAME:
+                _check_windows(model.config, layout)
+            model.set_attn_implementation(reference)
+            pairs = zip((probe, other), layout.rows, strict=True)
+            worst = max(
+                (flat[rows] - model(torch.from_numpy(ids).long()[None].to(device)).logits[0]).abs().max().item()
+                for ids, rows in pairs
+            )
     except (TypeError, ValueError, AttributeError) as error:
         return f"{type(error).__name__}: {str(error).split('. ', 1)[0]}"
     finally:
         model.set_attn_implementation(implementation)
     scale = flat.abs().max().item()
-    return None if worst <= 1e-3 * scale else f"logits of shared sequences differ by {worst:.3g} from the model's own"
+    return (
+        None
+        if worst <= TOLERANCES[dtype] * scale
+        else f"logits of shared sequences differ by {worst:.3g} from the model's own"
+    )
 
 
 def _check_windows(config: Any, layout: FlatSequences) -> None:

@@ -118,6 +118,9 @@ def joined(config: TrainingConfig, device: torch.device) -> Iterator[Ranks]:
     dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=TIMEOUT)
     try:
         yield Ranks(number, count)
+    except SystemExit:  # Another rank has what there is to say.
+        time.sleep(GRACE_S)
+        raise
     except BaseException as error:  # Whatever it is, the others must not wait for this rank.
         if not _is_first_failure(store):
             log.info("rank %d ends, as another one failed", number, exc_info=True)

@@ -77,9 +77,14 @@ class TrainerFiles:
         return {name: tensor.detach() for name, tensor in state.items()}
 
     def _state(self) -> dict[str, Any]:
+        is_fresh = not self.optimiser.state
+        optimiser = get_optimizer_state_dict(self.student, self.optimiser)
+        if is_fresh:  # torch has filled it by a step without gradient, and has counted that one.
+            for values in self.optimiser.state.values():
+                values["step"].zero_()
         return {
             "student": self._trained(),
-            "optimiser": get_optimizer_state_dict(self.student, self.optimiser),
+            "optimiser": optimiser,
             "teacher": self._teacher_state(),
         }
 

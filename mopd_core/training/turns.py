@@ -25,15 +25,19 @@ class Turn:
     counts: bool = True
 
 
-def own_turns(batch: StepBatch, mask: Tensor, distilled: Tensor, budget: int, ranks: Ranks) -> Iterator[Turn]:
+def own_turns(
+    batch: StepBatch, mask: Tensor, distilled: Tensor, budget: int, ranks: Ranks, shares: bool = True
+) -> Iterator[Turn]:
     """This rank's share of the micro-batches that `batch.micro_batches` would cut."""
     mine = mask & own_share(batch, mask, ranks)
-    return (Turn(micro) for micro in micro_batches(batch, mine, distilled, budget))
+    return (Turn(micro) for micro in micro_batches(batch, mine, distilled, budget, shares))
 
 
-def joint_turns(batch: StepBatch, mask: Tensor, distilled: Tensor, budget: int, ranks: Ranks) -> Iterator[Turn]:
+def joint_turns(
+    batch: StepBatch, mask: Tensor, distilled: Tensor, budget: int, ranks: Ranks, shares: bool = True
+) -> Iterator[Turn]:
     """As `own_turns`, filled up so that every rank passes through student and teacher equally often. Collective."""
-    turns = list(own_turns(batch, mask, distilled, budget, ranks))
+    turns = list(own_turns(batch, mask, distilled, budget, ranks, shares))
     plans = ranks.gather([turn.micro.teacher is not None for turn in turns])
     for number in range(max(map(len, plans))):
         turn = turns[number] if number < len(turns) else Turn(_company(batch, mask), counts=False)

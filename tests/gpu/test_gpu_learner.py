@@ -12,11 +12,11 @@ from mopd_core.divergences.jsd import JSD
 from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.objectives.config import DistillConfig
 from mopd_core.objectives.distill import Distill
+from mopd_core.output_head import Head
 from mopd_core.teachers.ema import EmaTeacher
 from mopd_core.testing.tiny import NumberTokenizer
 from mopd_core.training import models
 from mopd_core.training.learner import Learner
-from mopd_core.training.models import Head
 
 
 class Keep(torch.optim.SGD):

@@ -20,7 +20,7 @@ from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.divergences.reverse_kl import ReverseKL
 from mopd_core.divergences.token_loss import Side, TokenLoss
 from mopd_core.divergences.tokens import HeadTokens, TokenStats
-from mopd_core.training.models import Head
+from mopd_core.output_head import Head
 
 DIVERGENCES = {
     "jsd": JSD(0.5),

@@ -18,7 +18,7 @@ from mopd_core.divergences.config import DivergenceConfig
 from mopd_core.divergences.head import HeadLoss, HeadTokens, chunk_size
 from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.errors import PluginError
-from mopd_core.training.models import Head
+from mopd_core.output_head import Head
 
 V, D, N, M = 23, 6, 17, 11
 

@@ -307,4 +307,15 @@ def test_targets_with_equal_blocks_share_a_rendered_prompt(tokenizer):
     built = [prompts.build([group], 0, selection) for selection in selections]
     assert counting.rendered == 2  # what most targets are shown, and what the three peers in it are
     assert len({id(prompt.token_ids) for prompt in built}) == 2
-    assert len(counting.encoded) == len(set(counting.encoded)) == 6  # 2S1F twice: a text is encoded once
+    assert counting.encoded == []  # no text spells a special token, and all prompts fit
+
+
+def test_a_text_is_encoded_once_where_special_tokens_are_not_known(tokenizer):
+    counting = CountingTokenizer(tokenizer)
+    counting.added_tokens_decoder = None
+    group = make_group(tokenizer, [f"answer {n}" for n in range(8)], [RIGHT] * 4 + [WRONG] * 4)
+    prompts = TeacherPrompts(ContextConfig(), counting, UNLIMITED)
+    (selections,) = ContrastiveSelector(ContrastiveConfig()).select([group], Random(0))
+    for selection in selections:
+        prompts.build([group], 0, selection)
+    assert len(counting.encoded) == len(set(counting.encoded)) == 6  # 2S1F twice

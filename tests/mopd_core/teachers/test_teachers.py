@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from mopd_core.errors import ConfigError
+from mopd_core.output_head import Head
 from mopd_core.teachers import ema, frozen, live, trust_region
 from mopd_core.teachers.config import EmaConfig, FrozenConfig, LiveConfig, TrustRegionConfig
 from mopd_core.testing.teachers import teacher_sequences, train_a_little
 from mopd_core.testing.tiny import tiny_config, tiny_context, tiny_student
-from mopd_core.training.models import Head, flat_hidden
+from mopd_core.training.models import flat_hidden
 
 
 def logits_of(model):

@@ -199,25 +199,44 @@ def test_it_stays_paused_where_the_weights_are_half_handed_over():
 
 
 @pytest.mark.parametrize("error", [ValueError("oh"), SystemExit(3)], ids=["error", "exit"])
-@pytest.mark.parametrize(
-    "call", [lambda ahead: ahead.take(2), lambda ahead: ahead.paused().__enter__()], ids=["take", "pause"]
-)
-def test_what_the_worker_raises_comes_out_of_the_next_call(error, call):
-    taken = threading.Event()
+def test_what_the_worker_raises_comes_out_when_its_step_is_taken(error):
+    """What was sampled before is not lost, and weights can still be handed over."""
+    failed = threading.Event()
+
+    def sample(step, is_wanted):
+        if step == 3:
+            failed.set()
+            raise error
+        return step
+
+    with ahead_of(sample, max_staleness=2) as ahead:
+        assert ahead.take(1).rollouts == 1
+        assert failed.wait(PATIENCE_S)
+        with ahead.paused():
+            pass
+        ahead.finished(1)
+        assert ahead.take(2).rollouts == 2
+        with pytest.raises(type(error)) as raised:
+            ahead.take(3)
+    assert raised.value is error
+    assert not workers()
+
+
+def test_what_does_not_end_is_left_behind(monkeypatch, caplog):
+    monkeypatch.setattr("mopd_core.training.ahead.CLOSE_S", 0.01)
+    released, began = threading.Event(), threading.Event()
 
     def sample(step, is_wanted):
         if step == 2:
-            assert taken.wait(PATIENCE_S)
-            raise error
+            began.set()
+            assert released.wait(PATIENCE_S)
         return step
 
     with ahead_of(sample) as ahead:
         ahead.take(1)
-        taken.set()
-        with pytest.raises(type(error)) as raised:
-            call(ahead)
-    assert raised.value is error
-    assert not workers()
+        assert began.wait(PATIENCE_S)
+    assert "it is left to itself" in caplog.text
+    released.set()
 
 
 def test_closing_drops_the_step_that_is_sampled_and_begins_none():

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from mopd_core.bundled.chat import build_tokenizer
 from mopd_core.chat import encode_chat
 from mopd_core.objectives.weights import TokenWeights
+from mopd_core.output_head import Head
 from mopd_core.peers.context import ContextConfig
 from mopd_core.peers.teacher_prompt import TeacherPrompts
-from mopd_core.training.batch import build_step, longest_target, micro_batches
-from mopd_core.training.models import Head, flat_hidden
+from mopd_core.training.batch import build_step, micro_batches, target_costs
+from mopd_core.training.models import flat_hidden
 from mopd_core.types import Message, Peer, PeerSelection, Prompt, RolloutGroup, Verdict
 
 PASSED = Verdict(1.0, "passed")
@@ -265,7 +266,21 @@ def test_the_longest_target_is_the_costliest_one_that_is_evaluated(make_step):
     """26 + 44 tokens of prompts and twice 11 of response; without its group 20 + 38 + 2 * 9, as 12 has no teacher."""
     batch = make_step()[2]
     mask = batch.tokens.own.clone()
-    assert longest_target(batch, mask) == 26 + 44 + 2 * 11
+    assert max(target_costs(batch, mask)) == 26 + 44 + 2 * 11
     mask[batch.tokens.group[batch.tokens.rollout] == 2] = False
-    assert longest_target(batch, mask) == 20 + 38 + 2 * 9
-    assert longest_target(batch, torch.zeros_like(mask)) == 0
+    assert max(target_costs(batch, mask)) == 20 + 38 + 2 * 9
+    assert target_costs(batch, torch.zeros_like(mask)) == []
+
+
+@pytest.mark.parametrize("budget", [1, 150, 400, 10_000])
+def test_without_sharing_what_pads_a_pass_counts(make_step, budget):
+    _, _, batch = make_step()
+    mask = batch.tokens.own
+    passes = list(micro_batches(batch, mask, distilled_of(batch), budget, shares=False))
+    seen = torch.cat([micro.tokens for micro in passes])
+    assert sorted(seen.tolist()) == mask.nonzero()[:, 0].tolist()
+    for micro in passes:
+        sides = [side.rows for side in (micro.student, micro.teacher) if side is not None]
+        padded = sum(len(rows) * (1 + max(map(len, rows))) for rows in sides)
+        assert padded <= budget or len(micro.student.rows) == 1
+    assert len(passes) == {1: 10, 10_000: 1}.get(budget, len(passes))

@@ -139,7 +139,5 @@ def test_a_generator_that_scores_nan_is_caught(canary):
 
 def test_missing_scores_are_one_sentence(canary):
     student = tiny_student()
-    with pytest.raises(
-        GeneratorError, match=r"scored \[31\] tokens of the probe; there are \[31, 31\]"
-    ):
+    with pytest.raises(GeneratorError, match=r"scored \[31\] tokens of the probe; there are \[31, 31\]"):
         canary.check(canary.trainer_scores(student), scores_of(engine(student), canary.probe)[:1], 0)

@@ -12,12 +12,13 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from mopd_core.bundled.chat import build_tokenizer
 from mopd_core.config.sections import LoraConfig, TrainingConfig
 from mopd_core.errors import CheckpointError, ConfigError
+from mopd_core.output_head import Head
 from mopd_core.teachers.ema import EmaTeacher
 from mopd_core.testing.teachers import teacher_sequences, train_a_little
 from mopd_core.testing.tiny import tiny_config, tiny_student
 from mopd_core.training.checkpoint import Checkpoints, TrainerState
 from mopd_core.training.lora import add_adapters, merged_weights
-from mopd_core.training.models import Head, StudentWeights, flat_hidden
+from mopd_core.training.models import StudentWeights, flat_hidden
 from mopd_core.training.optimiser import build_optimiser
 
 LORA = LoraConfig(rank=2, alpha=6.0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     Cohere2Config,
     CohereConfig,
@@ -28,10 +30,12 @@ from transformers import (
 
 from mopd_core.config.sections import ModelConfig, TrainingConfig
 from mopd_core.errors import ModelError
+from mopd_core.output_head import Head
 from mopd_core.testing.tiny import tiny_config, tiny_student
 from mopd_core.training import models
+from mopd_core.training.components import model_length
 from mopd_core.training.layout import lay_out
-from mopd_core.training.models import Head, StudentWeights, check_flat_forward, flat_hidden
+from mopd_core.training.models import StudentWeights, check_flat_forward, flat_hidden
 
 CPU = torch.device("cpu")
 MIXED = ["sliding_attention", "full_attention"]
@@ -152,6 +156,35 @@ def test_a_model_with_an_unknown_head_is_refused(scale):
         model.get_output_embeddings().weight.mul_(scale)
     with pytest.raises(ModelError, match=r"output head is not one that we know .*differ by"):
         check_flat_forward(model)
+
+
+def test_names_for_engines_are_those_of_the_checkpoint(tmp_path):
+    """transformers holds the experts of a layer as one weight, and checkpoints one by one."""
+    student = tiny_student(tiny_config(Qwen3MoeConfig, num_experts=4, moe_intermediate_size=16, num_experts_per_tok=2))
+    student.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "model.safetensors")
+    given = dict(StudentWeights(student).named_tensors())
+    assert given.keys() == saved.keys() != dict(StudentWeights(student).named_parameters()).keys()
+    assert all(torch.equal(given[name], tensor) for name, tensor in saved.items())
+
+
+def test_both_ways_through_a_model_agree_in_bf16_too():
+    assert models._difference(tiny_student(), "sdpa", torch.bfloat16) is None
+
+
+@pytest.mark.parametrize(
+    ("rope", "longest"),
+    [
+        ({"rope_type": "default"}, 64),
+        ({"rope_type": "longrope", "original_max_position_embeddings": 32}, 32),
+        ({"rope_type": "dynamic", "original_max_position_embeddings": 48}, 48),
+        ({"rope_type": "dynamic"}, 64),
+    ],
+    ids=["default", "longrope", "dynamic", "dynamic without original"],
+)
+def test_positions_that_depend_on_the_longest_neighbour_bound_the_length(rope, longest):
+    config = SimpleNamespace(max_position_embeddings=64, rope_parameters=rope)
+    assert model_length(SimpleNamespace(config=config)) == longest
 
 
 def test_tied_weights_come_once():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from mopd_core.training.models import Head
+from mopd_core.output_head import Head
 
 
 def head_of(linear, **options):

@@ -26,6 +26,7 @@ from mopd_core.objectives.config import DistillConfig, GrpoConfig, WeightedSumCo
 from mopd_core.objectives.distill import Distill
 from mopd_core.objectives.grpo import Grpo
 from mopd_core.objectives.weighted_sum import WeightedSum
+from mopd_core.output_head import Head
 from mopd_core.teachers.ema import EmaTeacher
 from mopd_core.teachers.live import LiveTeacher
 from mopd_core.testing.tiny import NumberTokenizer, tiny_config, tiny_student
@@ -34,7 +35,7 @@ from mopd_core.training.batch import build_step
 from mopd_core.training.checkpoint import Checkpoints, TrainerState
 from mopd_core.training.learner import Learner
 from mopd_core.training.lora import add_adapters
-from mopd_core.training.models import Head, StudentWeights, enable_checkpointing
+from mopd_core.training.models import StudentWeights, enable_checkpointing
 from mopd_core.training.optimiser import build_optimiser
 from mopd_core.training.ranks import joined
 from mopd_core.types import Prompt, Rollout, RolloutGroup, Verdict
