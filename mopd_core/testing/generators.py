@@ -116,17 +116,16 @@ class GeneratorSuite:
         if stream is None:
             pytest.skip("it has no `stream`")
         sampling, seeds = replace(PLAIN, stop_ids=(2, 3, 4, 5)), [[], [5], *([7, 8, 9] for _ in prompts[2:])]
-        expected = {
-            (p, g): (rollout.token_ids.tolist(), rollout.logprobs.tolist(), rollout.text, rollout.finish_reason)
-            for p, group in enumerate(generator.generate(prompts, sampling, seeds=seeds))
-            for g, rollout in enumerate(group)
-        }
-        streamed = [
-            ((p, g), (rollout.token_ids.tolist(), rollout.logprobs.tolist(), rollout.text, rollout.finish_reason))
-            for p, g, rollout in stream(prompts, sampling, seeds=seeds)
+        groups = generator.generate(prompts, sampling, seeds=seeds)
+        streamed = [((p, g), rollout) for p, g, rollout in stream(prompts, sampling, seeds=seeds)]
+        assert sorted(key for key, _ in streamed) == [
+            (p, g) for p, group in enumerate(seeds) for g in range(len(group))
         ]
-        assert len(streamed) == len(expected)
-        assert dict(streamed) == expected
+        for (p, g), rollout in streamed:
+            same = groups[p][g]
+            assert rollout.token_ids.tolist() == same.token_ids.tolist()
+            assert (rollout.text, rollout.finish_reason) == (same.text, same.finish_reason)
+            np.testing.assert_allclose(rollout.logprobs, same.logprobs, rtol=0, atol=self.tolerance)
 
     def test_no_prompts_give_no_rollouts(self, generator: Generator) -> None:
         assert generator.generate([], PLAIN, seeds=[]) == []

@@ -77,5 +77,6 @@ def tiny_context(student: PreTrainedModel) -> ModelContext:
         device=torch.device("cpu"),
         compute_dtype=torch.float32,
         max_length=MAX_LENGTH,
+        longest_rollout=MAX_LENGTH,
         load_model=lambda path: copy.deepcopy(initial),
     )

@@ -106,6 +106,7 @@ def new_context() -> Callable[[Any], ModelContext]:
             device=torch.device("cpu"),
             compute_dtype=torch.float32,
             max_length=64,
+            longest_rollout=64,
             load_model=lambda path: student,
         )
 

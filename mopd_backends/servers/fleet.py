@@ -1,0 +1,73 @@
+"""The servers of a run: which weights they have to have, and requests asked of whichever is well.
+
+What goes wrong in between is `dispatch`'s business. All methods run in one loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from mopd_backends.servers.dispatch import Dispatch, Request, T
+from mopd_backends.servers.server import Server, Weights
+from mopd_core.errors import GeneratorError
+
+
+def _ignore(number: int, answer: object) -> None:
+    """For no requests there are no answers."""
+
+
+class Fleet:
+    """At least one server. given_up: why servers that we started ourselves will not come back, None while they may."""
+
+    def __init__(
+        self, servers: Sequence[Server], max_wait_s: float, given_up: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self.servers = tuple(servers)
+        self._max_wait_s = max_wait_s
+        self._given_up = given_up
+        self._weights: Weights | None = None
+
+    @property
+    def version(self) -> int:
+        """Of the weights that servers sample with. Raises `GeneratorError` before there are any."""
+        return self._current().version
+
+    @property
+    def ready(self) -> int:
+        """How many servers could sample when they were last asked."""
+        return sum(server.ready for server in self.servers)
+
+    @property
+    def max_length(self) -> int | None:
+        """The longest prompt and response that every server takes, in tokens; None where none of them says."""
+        return min((server.max_length for server in self.servers if server.max_length is not None), default=None)
+
+    async def load(self, weights: Weights) -> None:
+        """Have all servers take weights at once; one that fails is out, and gets them when it is back.
+
+        Raises `GeneratorError` where none takes them within `max_wait_s`.
+        """
+        self._weights = weights
+        for server in self.servers:
+            server.given = None
+        await Dispatch[None](self.servers, (), _ignore, weights, self._max_wait_s, self._given_up).settle()
+
+    async def adopt(self, weights: Weights) -> None:
+        """Know that another process has handed these weights to the servers."""
+        self._weights = weights
+        for server in self.servers:
+            server.given = weights
+
+    async def run(self, requests: Sequence[Request[T]], emit: Callable[[int, T], None]) -> None:
+        """Ask every request once, and hand its number and answer to `emit` when it comes. Raises as `Dispatch.run`."""
+        await Dispatch(self.servers, requests, emit, self._current(), self._max_wait_s, self._given_up).run()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await asyncio.gather(*(server.close() for server in self.servers))
+
+    def _current(self) -> Weights:
+        if self._weights is None:
+            raise GeneratorError("the servers have been given no weights yet; call sync_weights before generating")
+        return self._weights

@@ -1,0 +1,145 @@
+"""Servers of our own: started, waited for, started again, and gone with all their children, however a trainer ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from mopd_backends.servers.config import EngineConfig
+from mopd_backends.servers.generator import ServedGenerator, build_served
+from mopd_backends.servers.managed import ManagedServer, free_port
+from mopd_core.errors import GeneratorError
+from mopd_core.types import Sampling
+
+TRAINER = Path(__file__).with_name("managed_trainer.py")
+SAMPLING = Sampling(max_tokens=12)
+
+
+@pytest.fixture
+def mark(monkeypatch) -> str:
+    """Every process that is started by the test has it in its environment."""
+    mark = uuid4().hex
+    monkeypatch.setenv("MARK", mark)
+    return mark
+
+
+@pytest.fixture
+def managed(fakes, context) -> Iterator[Callable[..., ServedGenerator]]:
+    """Builds a generator over a server of its own."""
+    with ExitStack() as stack:
+
+        def build(**options) -> ServedGenerator:
+            config = EngineConfig(managed=True, max_wait_s=20.0)
+            generator = build_served(fakes.FakeApi(**options), config, context)
+            stack.callback(generator.close)
+            return generator
+
+        yield build
+
+
+ENDINGS = ("success", "failure", signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+
+
+def test_nothing_is_left_however_the_trainer_ends(fakes, tmp_path, monkeypatch):
+    """All endings at once, as children that ignore SIGTERM are given some seconds each time."""
+    marks: dict[str | signal.Signals, str] = {}
+    trainers: dict[str | signal.Signals, subprocess.Popen[bytes]] = {}
+    for ending in ENDINGS:
+        marks[ending] = uuid4().hex
+        monkeypatch.setenv("MARK", marks[ending])
+        folder = tmp_path / str(ending)
+        folder.mkdir()
+        command = [sys.executable, str(TRAINER), str(folder), str(ending), json.dumps({"children": 2})]
+        trainers[ending] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    for ending, trainer in trainers.items():
+        assert trainer.stdout is not None
+        assert trainer.stdout.readline().startswith(b"up")
+        if isinstance(ending, signal.Signals):
+            assert len(fakes.processes_marked(marks[ending])) == 6  # trainer, its child, supervisor, engine, children
+            trainer.send_signal(ending)
+    for ending, trainer in trainers.items():
+        trainer.wait()
+        fakes.wait_until(lambda mark=marks[ending]: all(map(is_sleeper, fakes.processes_marked(mark))))
+        (sleeper,) = fakes.processes_marked(marks[ending])
+        os.kill(sleeper, signal.SIGKILL)
+
+
+def is_sleeper(pid: int) -> bool:
+    """Whether it is the trainer's own forked child, which holds all that the trainer held open."""
+    try:
+        return str(TRAINER).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def test_a_generator_has_its_own_server_and_leaves_nothing(fakes, managed, mark, prompts, seeds, tmp_path):
+    generator = managed()
+    assert len(generator.generate(prompts, SAMPLING, seeds=seeds)) == len(prompts)
+    assert "fake engine" in (tmp_path / "server.log").read_text()
+    generator.close()
+    generator.close()
+    assert fakes.processes_marked(mark) == []
+
+
+def test_a_server_that_dies_is_started_again_with_the_weights(fakes, managed, mark, prompts, seeds, tmp_path):
+    generator = managed(delay_s=0.02)
+    expected = [[rollout.text for rollout in group] for group in generator.generate(prompts, SAMPLING, seeds=seeds)]
+    texts = {}
+    for p, g, rollout in generator.stream(prompts, SAMPLING, seeds=seeds):
+        texts[p, g] = rollout.text
+        if len(texts) == 1:
+            os.kill(engine_pids(tmp_path)[-1], signal.SIGKILL)
+    assert [[texts[p, g] for g in range(len(group))] for p, group in enumerate(seeds)] == expected
+    generator.close()
+    assert "code -9; it is started again, 2 more times at most" in (tmp_path / "server.log").read_text()
+
+
+def test_after_three_times_it_is_given_up_at_once(fakes, managed, mark, prompts, seeds, tmp_path):
+    generator = managed(delay_s=0.05)
+    for number in range(1, 5):
+        fakes.wait_until(lambda number=number: len(engine_pids(tmp_path)) == number)
+        os.kill(engine_pids(tmp_path)[-1], signal.SIGKILL)
+    with pytest.raises(GeneratorError, match="ended 4 times") as stopped:
+        generator.generate(prompts, SAMPLING, seeds=seeds)
+    generator.close()
+    assert "--resume" in str(stopped.value)
+
+
+def engine_pids(folder: Path) -> list[int]:
+    """Of the engines that were started so far, the last one last."""
+    lines = (folder / "server.log").read_text().splitlines()
+    return [int(line.split()[-1]) for line in lines if line.startswith("fake engine")]
+
+
+def test_a_server_that_does_not_start_is_reported_with_its_last_words(fakes, managed, mark, tmp_path):
+    start = time.monotonic()
+    with pytest.raises(GeneratorError, match="ended before it could answer") as stopped:
+        managed(fault="start")
+    assert "no memory for this model" in str(stopped.value)
+    assert str(tmp_path / "server.log") in str(stopped.value)
+    assert time.monotonic() - start < 10
+    assert fakes.processes_marked(mark) == []
+
+
+def test_a_server_that_never_answers_is_ended(fakes, mark, tmp_path):
+    server = ManagedServer([sys.executable, "-c", "import time; time.sleep(600)"], {}, tmp_path / "log")
+    with pytest.raises(GeneratorError, match=r"did not answer within 0.5 s"):
+        server.wait_until(lambda: False, 0.5)
+    server.stop()
+    assert fakes.processes_marked(mark) == []
+
+
+def test_a_free_port_is_free():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", free_port()))
