@@ -1,8 +1,7 @@
-"""How often the bundled model solves held-out problems, by what stands in its context; `pretrain` records it."""
+"""How often a bundled model solves held-out problems, by what stands in its context; `pretrain` records it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from random import Random
@@ -27,30 +26,36 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
 )
 """The contexts that are measured, by name."""
 
-MAX_NEW_TOKENS = 64
+MAX_NEW_TOKENS = 192
 """Longer than any worked solution of the bundled families."""
 
 _CHUNK = 25  # prompts sampled at a time: a larger cache is slower on CPU
 
 
 def measure(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, prompts: int, samples: int, seed: int = 0
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    families: Sequence[str],
+    *,
+    prompts: int,
+    samples: int,
+    seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """Share of right answers, in [0, 1], for every family: at temperature 1 in every context, and greedy in none."""
+    """Share of right answers, in [0, 1], for each family: at temperature 1 in every context, and greedy in none."""
     rates: dict[str, dict[str, float]] = {}
-    for name in FAMILIES:
+    for name in families:
         asked = {label: prompts_for(name, shape, prompts, seed) for label, shape in SHAPES.items()}
         rates[name] = {label: solve_rate(model, tokenizer, asked[label], samples) for label in SHAPES}
         rates[name]["no context, greedy"] = solve_rate(model, tokenizer, asked["no context"], 1, temperature=0.0)
     return rates
 
 
-def prompts_for(family: str, shape: Shape, n: int, seed: int) -> list[tuple[str, list[Message]]]:
-    """Answers and chat messages of `n` held-out problems; an unrelated context shows the next problem's solutions."""
+def prompts_for(family: str, shape: Shape, n: int, seed: int) -> list[tuple[Problem, list[Message]]]:
+    """`n` held-out problems with their chat messages; an unrelated context shows the next problem's solutions."""
     rng = derive_random(seed, 0, family, "measure")
     problems = FAMILIES[family].problems("held_out", n + 1, seed)
     return [
-        (problem.answer, _messages(problem, following if shape.unrelated else problem, shape, rng))
+        (problem, _messages(problem, following if shape.unrelated else problem, shape, rng))
         for problem, following in pairwise(problems)
     ]
 
@@ -60,20 +65,14 @@ def _messages(problem: Problem, shown: Problem, shape: Shape, rng: Random) -> li
     return list(render_question(ContextConfig(), [Message(role="user", content=problem.question)], blocks))
 
 
-def final_answer(text: str) -> str | None:
-    """What stands in the last box, or None."""
-    boxes = re.findall(r"\\boxed\{([^}]*)\}", text)
-    return boxes[-1] if boxes else None
-
-
 def solve_rate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    prompts: Sequence[tuple[str, list[Message]]],
+    prompts: Sequence[tuple[Problem, list[Message]]],
     samples: int,
     temperature: float = 1.0,
 ) -> float:
-    """Mean over prompts (answer, messages) and samples of "the final answer is right"; temperature 0 is greedy."""
+    """Mean over prompts (problem, messages) and samples of "the response is right"; temperature 0 is greedy."""
     sampling = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
     right: list[bool] = []
     for start in range(0, len(prompts), _CHUNK):
@@ -82,5 +81,5 @@ def solve_rate(
         inputs = tokenizer(texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
         outputs = model.generate(**inputs, **sampling, num_return_sequences=samples, max_new_tokens=MAX_NEW_TOKENS)
         responses = tokenizer.batch_decode(outputs[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        right += [final_answer(text) == chunk[i // samples][0] for i, text in enumerate(responses)]
+        right += [chunk[i // samples][0].solved_by(text) for i, text in enumerate(responses)]
     return sum(right) / len(right)

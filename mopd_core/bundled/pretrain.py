@@ -1,6 +1,7 @@
-"""Makes the bundled model from nothing: tokenizer, random weights, next-token loss on responses, a Hugging Face folder.
+"""Makes a bundled model from nothing: tokenizer, random weights, next-token loss on responses, a Hugging Face folder.
 
-`python -m mopd_core.bundled.pretrain --out DIR` rebuilds it; `Recipe` holds every number. The folder also gets
+`python -m mopd_core.bundled.pretrain --out DIR` rebuilds the one for chains, `--subject programs` the one for programs;
+`Recipe` holds every number. The folder also gets
 `provenance.json`: the recipe, the versions, the wording of the contexts it learned to read, and what was measured.
 """
 
@@ -27,7 +28,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config,
 
 from mopd_core.bundled.chat import END, build_tokenizer
 from mopd_core.bundled.measure import measure
-from mopd_core.bundled.samples import Mixture, Sample, stream_samples
+from mopd_core.bundled.samples import SUBJECTS, Mixture, Sample, SubjectName, stream_samples
 from mopd_core.peers.context import ContextConfig
 from mopd_core.seeds import derive_random, derive_seed
 
@@ -38,6 +39,9 @@ IGNORED = -100
 @dataclass(frozen=True)
 class Recipe:
     """Every number of the pre-training."""
+
+    subject: SubjectName = "chains"
+    """What the model is taught."""
 
     steps: int = 5000
     """Optimiser steps."""
@@ -66,7 +70,7 @@ class Recipe:
     layers: int = 3
     """Depth of the model."""
 
-    vocab: int = 384
+    vocab: int = 512
     """Most tokens the tokenizer may have."""
 
     mixture: Mixture = field(default_factory=Mixture)
@@ -84,7 +88,9 @@ class Pretrained:
 
 def make_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     """Learn the tokenizer on a thousand samples."""
-    samples = islice(stream_samples(recipe.mixture, derive_random(recipe.seed, 0, "", "tokenizer")), 1000)
+    samples = islice(
+        stream_samples(recipe.subject, recipe.mixture, derive_random(recipe.seed, 0, "", "tokenizer")), 1000
+    )
     texts = [text for sample in samples for text in (*(m["content"] for m in sample.messages), sample.response)]
     return build_tokenizer(texts, recipe.vocab, max_length=2048)
 
@@ -137,7 +143,7 @@ def pad(rows: Sequence[tuple[list[int], list[int]]], pad_id: int) -> tuple[Tenso
 def batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches without end: each pool of samples is sorted by length, cut, and given in random order."""
     rng = derive_random(recipe.seed, 0, "", "pretrain")
-    samples = stream_samples(recipe.mixture, rng)
+    samples = stream_samples(recipe.subject, recipe.mixture, rng)
     while True:
         pool = sorted(
             (encode(sample, tokenizer) for sample in islice(samples, recipe.pool)), key=lambda row: len(row[0])
@@ -212,7 +218,8 @@ def describe(recipe: Recipe, result: Pretrained, seconds: float, threads: int) -
     prompts, samples = 200, 8
     torch.manual_seed(derive_seed(recipe.seed, 0, "", "measure"))
     return {
-        "command": f"python -m mopd_core.bundled.pretrain --out DIR --steps {recipe.steps} --seed {recipe.seed}",
+        "command": f"python -m mopd_core.bundled.pretrain --out DIR --subject {recipe.subject} --steps {recipe.steps} "
+        f"--seed {recipe.seed}",
         "recipe": asdict(recipe),
         "wording": wording(),
         "versions": {
@@ -227,22 +234,25 @@ def describe(recipe: Recipe, result: Pretrained, seconds: float, threads: int) -
         "loss_first_50_steps": round(fmean(result.losses[:50]), 4),
         "loss_last_50_steps": round(fmean(result.losses[-50:]), 4),
         "held_out": {"prompts": prompts, "samples": samples}
-        | measure(result.model, result.tokenizer, prompts=prompts, samples=samples),
+        | measure(result.model, result.tokenizer, SUBJECTS[recipe.subject].measured, prompts=prompts, samples=samples),
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: rebuild the bundled model in a folder."""
+    """Command line: rebuild a bundled model in a folder."""
     parser = argparse.ArgumentParser(
-        prog="python -m mopd_core.bundled.pretrain", description="Rebuild the bundled model."
+        prog="python -m mopd_core.bundled.pretrain", description="Rebuild a bundled model."
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write; made if it is not there")
+    parser.add_argument(
+        "--subject", choices=tuple(SUBJECTS), default=Recipe.subject, help="what it is taught (default: %(default)s)"
+    )
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="optimiser steps (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=Recipe.seed, help="seed of weights and data (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    recipe = Recipe(steps=options.steps, seed=options.seed)
+    recipe = Recipe(subject=options.subject, steps=options.steps, seed=options.seed)
     start = time.monotonic()
     with Progress(*Progress.get_default_columns(), TextColumn("loss {task.fields[loss]:.3f}")) as progress:
         task = progress.add_task("pre-training", total=recipe.steps, loss=math.nan)

@@ -1,15 +1,20 @@
-"""What the bundled model is pre-trained on: chat prompts, with and without worked solutions in them, and responses.
+"""What the bundled models are pre-trained on: chat prompts, with and without worked solutions in them, and responses.
 
 A `Mixture` says how often each kind of context comes and how wrong the responses are. Contexts are rendered by the code
 that renders the teacher's prompt in training, with its default wording. Problems come from the `pretrain` split alone.
+What another model is taught is a line in `SUBJECTS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from random import Random
+from types import MappingProxyType
+from typing import Literal
 
+from mopd_core.bundled.chains import draw_chain
 from mopd_core.bundled.families import FAMILIES, Family, Problem, Solution
 from mopd_core.peers.context import Block, ContextConfig, render_question
 from mopd_core.types import Message
@@ -26,7 +31,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """How often each context comes, and how wrong the responses are (the rates are those of `Problem.worked`)."""
+    """How often each context comes, and how wrong the responses are (rates as `Problem.worked` takes them)."""
 
     error_rate: float = 0.12
     """Without context, and with solutions of other questions. It sets how often the model solves a problem."""
@@ -71,7 +76,7 @@ def context_blocks(problem: Problem, shape: Shape, rng: Random, error_rate: floa
 
     def shown(kind: str) -> tuple[Block, Solution]:
         right = kind == "success"
-        solution = solve_until(problem, rng, error_rate, lambda s: (s.answer == problem.answer) == right)
+        solution = solve_until(problem, rng, error_rate, lambda s: problem.solved_by(s.text) == right)
         return Block(kind, solution.text), solution
 
     return [shown("success") for _ in range(shape.successes)] + [shown("failure") for _ in range(shape.failures)]
@@ -97,17 +102,42 @@ def draw_sample(problem: Problem, other: Problem, shape: Shape, mixture: Mixture
     return Sample(messages, solution.text, frozenset())
 
 
-def stream_problems(mixture: Mixture, rng: Random) -> Iterator[Problem]:
-    """Problems of the pre-training split without end: mostly of family `chain`, some longer."""
-    short, long = FAMILIES["chain"].stream("pretrain", rng), Family("longer", 6, 8).stream("pretrain", rng)
+def stream_chains(mixture: Mixture, rng: Random) -> Iterator[Problem]:
+    """Chains of the pre-training split without end: mostly of family `chain`, some longer."""
+    longer = Family("longer", partial(draw_chain, fewest=6, most=8))
+    short, long = FAMILIES["chain"].stream("pretrain", rng), longer.stream("pretrain", rng)
     while True:
         yield next(long if rng.random() < mixture.long_share else short)
 
 
-def stream_samples(mixture: Mixture, rng: Random) -> Iterator[Sample]:
+def stream_programs(mixture: Mixture, rng: Random) -> Iterator[Problem]:
+    """Problems of family `programs` of the pre-training split, without end."""
+    return FAMILIES["programs"].stream("pretrain", rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one bundled model is taught: a stream of problems, and the families on which it is measured."""
+
+    problems: Callable[[Mixture, Random], Iterator[Problem]]
+    measured: tuple[str, ...]
+
+
+SubjectName = Literal["chains", "programs"]
+
+SUBJECTS: Mapping[SubjectName, Subject] = MappingProxyType(
+    {
+        "chains": Subject(stream_chains, ("chain", "chain-long")),
+        "programs": Subject(stream_programs, ("programs",)),
+    }
+)
+"""One a model."""
+
+
+def stream_samples(subject: SubjectName, mixture: Mixture, rng: Random) -> Iterator[Sample]:
     """Samples without end, from the pre-training split."""
     shapes, weights = zip(*mixture.weights, strict=True)
-    problems = stream_problems(mixture, rng)
+    problems = SUBJECTS[subject].problems(mixture, rng)
     for problem in problems:
         (shape,) = rng.choices(shapes, weights)
         yield draw_sample(problem, next(problems) if shape.unrelated else problem, shape, mixture, rng)

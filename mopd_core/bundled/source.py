@@ -1,4 +1,4 @@
-"""The bundled tasks as a source of prompts: one user message each, the answer as the reference.
+"""The bundled tasks as a source of prompts: one user message each, and what their verifier takes as the reference.
 
 No torch here. A new family is added in `families`; its name goes into `FamilyName`.
 """
@@ -15,14 +15,15 @@ from mopd_core.config.base import PluginConfig
 from mopd_core.contexts import RunContext
 from mopd_core.types import Message, Prompt
 
-FamilyName = Literal["chain", "chain-long"]
+FamilyName = Literal["chain", "chain-long", "programs"]
 
 
 class BundledConfig(PluginConfig):
-    """Generated arithmetic that ships with the package; answers are checked by the `math` verifier."""
+    """Generated tasks that ship with the package: arithmetic for the verifier `math`, programs for `code`."""
 
     family: FamilyName = "chain"
-    """Which tasks: chains of three to five operations, or long ones of eight, which the bundled model rarely solves."""
+    """Which tasks: chains of three to five operations, long ones of eight, which the bundled model solves less often,
+    or programs of three to five statements, for the model `bundled-programs` and the verifier `code`."""
 
     train: int = Field(default=2000, ge=1, le=50_000)
     """How many prompts to train on."""
@@ -62,7 +63,7 @@ def _prompts(family: Family, split: Split, n: int, seed: int) -> tuple[Prompt, .
         Prompt(
             id=f"{family.name}/{split}/{number:06d}",
             messages=(Message(role="user", content=problem.question),),
-            reference=problem.answer,
+            reference=problem.reference,
         )
         for number, problem in enumerate(family.problems(split, n, seed))
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,9 @@ ModelT = TypeVar("ModelT", bound=ConfigModel)
 
 BUNDLED_RECIPE = Path(__file__).parents[1] / "bundled" / "default.yaml"
 
+BUNDLED_RECIPES = {"code": BUNDLED_RECIPE.with_name("programs.yaml")}
+"""Instead of `BUNDLED_RECIPE`, by the verifier that is chosen: with its tasks, and a model for them."""
+
 
 def load_config(
     file: Path | None,
@@ -39,12 +42,13 @@ def load_config(
     """The validated config of a run. Raises `ConfigError` that names every mistake, `PluginError` for a plugin's own.
 
     file: YAML, TOML or JSON; without one, `stored` (what a run to be resumed was made with), and without that the
-    bundled recipe. choices: plugin names by section. options: `path=value` texts.
+    bundled recipe for the verifier that the other two choose. choices: plugin names by section. options: `path=value`
+    texts.
     """
     composed = compose(registries)
-    base = read_tree(file) if file else stored if stored is not None else read_tree(BUNDLED_RECIPE)
-    layers = [default_layer(composed), base, choice_layer(choices or {}), option_layer(options)]
-    config = validate(merge(layers, registries), composed, registries)
+    given = [choice_layer(choices or {}), option_layer(options)]
+    base = read_tree(file) if file else stored if stored is not None else read_tree(_bundled_recipe(given, registries))
+    config = validate(merge([default_layer(composed), base, *given], registries), composed, registries)
     check(config)
     return config
 
@@ -97,6 +101,11 @@ def read_tree(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError(f"config file {file} holds {_what(tree)}; it has to hold a mapping of sections")
     return {key: value for key, value in tree.items() if value is not None}
+
+
+def _bundled_recipe(given: Sequence[Tree], registries: Registries) -> Path:
+    verifier = merge(given, registries).get("verifier", {})
+    return BUNDLED_RECIPES.get(str(verifier.get("name")), BUNDLED_RECIPE)
 
 
 def _syntax(error: Exception) -> str:

@@ -21,10 +21,11 @@ _HEAD = """\
 Made by `python -m mopd_core.config.reference > docs/config.md`; do not edit by hand.
 
 A config is a YAML, TOML or JSON file with the sections below; everything left out has its default. `mopd run` without a
-file starts from `mopd_core/bundled/default.yaml`. Options of the command line win over the file: `--generator vllm`
-chooses a plugin, and `-o training.lr=1e-4` sets any option. A section that chooses a plugin takes its name alone
-(`generator: hf`), or a mapping with `name` and the plugin's options; choosing another plugin drops the options of the
-former. `mopd config show` prints what a run would use, and `mopd config schema` the JSON schema for an editor.
+file starts from `mopd_core/bundled/default.yaml`, or with `--verifier code` from `programs.yaml` beside it. Options of
+the command line win over the file: `--generator vllm` chooses a plugin, and `-o training.lr=1e-4` sets any option. A
+section that chooses a plugin takes its name alone (`generator: hf`), or a mapping with `name` and the plugin's options;
+choosing another plugin drops the options of the former. `mopd config show` prints what a run would use, and
+`mopd config schema` the JSON schema for an editor.
 """
 
 

@@ -33,7 +33,8 @@ class ModelConfig(ConfigModel):
     """The student."""
 
     path: str = "bundled"
-    """A folder or Hugging Face name of a causal language model; `bundled` is the tiny one in the package."""
+    """A folder or Hugging Face name of a causal language model; `bundled` and `bundled-programs` are the tiny ones in
+    the package, for chains of arithmetic and for programs."""
 
     revision: str | None = None
     """Branch, tag or commit of a Hugging Face model."""

@@ -68,10 +68,19 @@ def test_the_same_seed_gives_the_same_losses():
     assert pretrain(short).losses == pretrain(short).losses
 
 
-def test_the_command_writes_the_folder_and_its_provenance(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(script, "measure", lambda model, tokenizer, prompts, samples: {"chain": {"no context": 0.5}})
-    script.main(["--out", str(tmp_path), "--steps", "2", "--seed", "7"])
+@pytest.mark.parametrize(
+    ("subject", "families"),
+    [("chains", ["chain", "chain-long"]), ("programs", ["programs"])],
+    ids=["chains", "programs"],
+)
+def test_the_command_writes_the_folder_and_its_provenance(subject, families, tmp_path, monkeypatch, capsys):
+    def measured(model, tokenizer, families, prompts, samples):
+        return {family: {"no context": 0.5} for family in families}
+
+    monkeypatch.setattr(script, "measure", measured)
+    script.main(["--out", str(tmp_path), "--subject", subject, "--steps", "2", "--seed", "7"])
     provenance = json.loads((tmp_path / "provenance.json").read_text())
     assert (provenance["recipe"]["steps"], provenance["recipe"]["seed"]) == (2, 7)
-    assert provenance["held_out"]["chain"] == {"no context": 0.5}
+    assert provenance["command"].endswith(f"--subject {subject} --steps 2 --seed 7")
+    assert [name for name, rates in provenance["held_out"].items() if rates == {"no context": 0.5}] == families
     assert '"no context": 0.5' in capsys.readouterr().out

@@ -48,9 +48,18 @@ def test_an_unrelated_context_shows_another_question_solved():
 
 
 def test_the_stream_keeps_to_its_split_and_its_shares():
-    samples = list(islice(stream_samples(Mixture(), Random(0)), 2000))
+    samples = list(islice(stream_samples("chains", Mixture(), Random(0)), 2000))
     questions = {sample.messages[0]["content"].split("\n")[0] for sample in samples}
     held_out = {problem.question for problem in FAMILIES["chain"].problems("held_out", 2000, 0)}
     assert questions.isdisjoint(held_out)
     plain = sum("\n" not in sample.messages[0]["content"] for sample in samples)
     assert plain / len(samples) == pytest.approx(0.40, abs=0.04)
+
+
+def test_programs_are_shown_right_and_wrong_and_come_from_their_split_alone():
+    samples = list(islice(stream_samples("programs", Mixture(), Random(0)), 200))
+    assert all("```python\nx = int(input())\n" in sample.response for sample in samples)
+    prompts = [sample.messages[0]["content"] for sample in samples]
+    held_out = {problem.question for problem in FAMILIES["programs"].problems("held_out", 100, 0)}
+    assert held_out.isdisjoint(prompt.split("\n")[0] for prompt in prompts)
+    assert any("is right:\n```python" in prompt and "is wrong:\n```python" in prompt for prompt in prompts)
