@@ -17,10 +17,8 @@ def encode_chat(
     tokenizer: Tokenizer, messages: Sequence[Message], options: TemplateOptions | None = None
 ) -> NDArray[np.int32]:
     """Token ids [S] of a conversation under the model's chat template, with the header that the answer follows."""
-    ids = tokenizer.apply_chat_template(
-        list(messages), tokenize=True, add_generation_prompt=True, return_dict=False, **(options or {})
-    )
-    return np.asarray(ids, dtype=np.int32)
+    text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **(options or {}))
+    return np.asarray(tokenizer.encode(text, add_special_tokens=False), dtype=np.int32)
 
 
 def special_texts(tokenizer: Tokenizer) -> tuple[str, ...] | None:

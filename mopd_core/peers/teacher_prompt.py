@@ -5,7 +5,7 @@ Targets that are shown the same blocks share one rendered prompt, which is what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -75,6 +75,20 @@ class TeacherPrompts:
     def budget(self) -> int:
         """The longest teacher prompt, in tokens."""
         return min(self._config.max_prompt_tokens, self._max_tokens)
+
+    def build_group(
+        self, groups: Sequence[RolloutGroup], group: int, selections: Sequence[PeerSelection]
+    ) -> list[TeacherPrompt | None]:
+        """`build` for every target of a group: once for all that are shown the same."""
+        built: dict[Hashable, TeacherPrompt | None] = {}
+        keys = [
+            (selection.peers, selection.needs_context, selection.target if self._config.feedback else None)
+            for selection in selections
+        ]
+        for key, selection in zip(keys, selections, strict=True):
+            if key not in built:
+                built[key] = self.build(groups, group, selection)
+        return [built[key] for key in keys]
 
     def build(self, groups: Sequence[RolloutGroup], group: int, selection: PeerSelection) -> TeacherPrompt | None:
         """The teacher's prompt for one target of group number `group`; None where it needs context and there is none.

@@ -51,13 +51,13 @@ def rollout_rows(
                     **_rollout(rollout),
                     **_verdict(verdict),
                     "success": group.is_success(index),
-                    "peers": _peers(chosen, index),
+                    "peers": shown.get(index, []),
                     "token_values": values.get((number, index), {}),
                 }
                 for index, (rollout, verdict) in enumerate(zip(group.rollouts, group.verdicts, strict=True))
             ],
         }
-        for number, (group, chosen) in enumerate(zip(groups, selections, strict=True))
+        for number, (group, shown) in enumerate(zip(groups, map(_peers, selections), strict=True))
     ]
 
 
@@ -80,8 +80,9 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _peers(selections: Sequence[PeerSelection], target: int) -> list[dict[str, Any]]:
-    return [_peer(peer) for selection in selections if selection.target == target for peer in selection.peers]
+def _peers(selections: Sequence[PeerSelection]) -> dict[int, list[dict[str, Any]]]:
+    """By target."""
+    return {selection.target: [_peer(peer) for peer in selection.peers] for selection in selections}
 
 
 def _peer(peer: Peer) -> dict[str, Any]:

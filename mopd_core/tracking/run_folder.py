@@ -23,6 +23,9 @@ from mopd_core.tracking.json_text import to_line, to_text
 from mopd_core.tracking.lock import FolderLock
 from mopd_core.types import Json
 
+_LEVEL = 1
+"""Of compression: the fastest one, whose files are hardly larger."""
+
 _ROLLOUTS_NAME = re.compile(r"step-(\d{6,})\.jsonl\.zst")
 
 
@@ -143,7 +146,7 @@ class RunFolder:
         path = self.rollouts_path(step)
         path.parent.mkdir(exist_ok=True)
         text = "".join(to_line(dict(row)) for row in rows)
-        data = zstandard.ZstdCompressor(write_checksum=True).compress(text.encode())
+        data = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(text.encode())
         write_atomically(path, data, durable=False)
 
     def read_rollouts(self, step: int) -> list[dict[str, Any]]:

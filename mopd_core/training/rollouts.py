@@ -134,7 +134,7 @@ def choose_contexts(
     with plugin_boundary(f"selector {name!r}"):
         selections = selector.select(groups, derive_random(seed, step, "", "peers"))
     check_selections(name, groups, selections)
-    prompts = [[builder.build(groups, number, selection) for selection in row] for number, row in enumerate(selections)]
+    prompts = [builder.build_group(groups, number, row) for number, row in enumerate(selections)]
     return Contexts(selections, prompts)
 
 

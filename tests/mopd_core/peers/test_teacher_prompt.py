@@ -307,7 +307,7 @@ def test_targets_with_equal_blocks_share_a_rendered_prompt(tokenizer):
     built = [prompts.build([group], 0, selection) for selection in selections]
     assert counting.rendered == 2  # what most targets are shown, and what the three peers in it are
     assert len({id(prompt.token_ids) for prompt in built}) == 2
-    assert counting.encoded == []  # no text spells a special token, and all prompts fit
+    assert len(counting.encoded) == 2  # the prompts: no text spells a special token, and all of it fits
 
 
 def test_a_text_is_encoded_once_where_special_tokens_are_not_known(tokenizer):
@@ -318,4 +318,4 @@ def test_a_text_is_encoded_once_where_special_tokens_are_not_known(tokenizer):
     (selections,) = ContrastiveSelector(ContrastiveConfig()).select([group], Random(0))
     for selection in selections:
         prompts.build([group], 0, selection)
-    assert len(counting.encoded) == len(set(counting.encoded)) == 6  # 2S1F twice
+    assert len(counting.encoded) == len(set(counting.encoded)) == 6 + 2  # 2S1F twice, and two prompts
