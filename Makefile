@@ -8,6 +8,7 @@ CHECKED := mopd_core mopd_backends mopd_verifiers cli.py tests benchmarks plugin
 # Without a torch in the environment, pip would fetch gigabytes of CUDA packages; users keep the torch that they have.
 TORCH ?= torch==2.13.0
 SOAK_ITEMS ?= 20000
+SERVED := tests/mopd_backends/served_teacher/test_served_real.py
 TEST_TOOLS := accelerate hypothesis peft pytest-timeout
 
 .PHONY: setup setup-vllm setup-sglang test-vllm test-sglang demo test test-oldest lint types bench soak learning docs clean
@@ -53,10 +54,10 @@ test: setup
 
 # Generators against the real engines; minutes, most of them spent on starting engines.
 test-vllm: setup-vllm
-	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/mopd_backends/vllm
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/mopd_backends/vllm $(SERVED)
 
 test-sglang: setup-sglang
-	OMP_NUM_THREADS=1 .venv-sglang/bin/python -m pytest tests/mopd_backends/sglang
+	OMP_NUM_THREADS=1 .venv-sglang/bin/python -m pytest tests/mopd_backends/sglang $(SERVED)
 
 # The same tests with the oldest transformers that we promise to work with.
 test-oldest:

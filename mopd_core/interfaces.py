@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mopd_core.types import PeerSelection, Prompt, Rollout, RolloutGroup, Sampling, StepRecord, Verdict, VerifyItem
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from mopd_core.divergences.known import KnownTokens
     from mopd_core.objectives.weights import TokenBatch, TokenScores, TokenWeights
     from mopd_core.training.layout import FlatSequences
 
@@ -108,10 +109,35 @@ class TeacherPass(Protocol):
         ...
 
 
-class Teacher(Protocol):
-    """Scores responses in its own context, and follows the student as it likes."""
+@runtime_checkable
+class TokenPass(Protocol):
+    """A micro-batch that is read elsewhere, by a teacher that tells log-probabilities of a few tokens and no logits.
 
-    def read(self, sequences: FlatSequences) -> TeacherPass:
+    Its config has to refuse, with `conflict`, what needs more: whole vocabularies and other temperatures than 1.
+    """
+
+    def expect(self, rows: Tensor, targets: Tensor, top_k: int | None) -> None:
+        """Hear what `known` will be asked, before the student reads: the flat rows [n], and the token [n] after each.
+
+        top_k: how many of the teacher's own most likely tokens, 0 for none; None where `known` will bring the tokens.
+        """
+        ...
+
+    def known(self, rows: Tensor, targets: Tensor, ids: Tensor | None) -> KnownTokens:
+        """log q after some of those rows [n]: of their targets [n], and of the tokens `ids` [n, K].
+
+        ids is None where the teacher's own are meant, as many as `expect` was told.
+        """
+        ...
+
+
+class Teacher(Protocol):
+    """Scores responses in its own context, and follows the student as it likes.
+
+    It may also have `close()`, called when the run ends; calling it twice is fine.
+    """
+
+    def read(self, sequences: FlatSequences) -> TeacherPass | TokenPass:
         """Read a micro-batch (teacher's prompts and the responses) without gradient."""
         ...
 

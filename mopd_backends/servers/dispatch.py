@@ -196,8 +196,8 @@ class Dispatch(Generic[T]):
         if self._timeouts[number] == _TIMEOUTS:
             self._error = GeneratorError(
                 f"one request had no answer in {server.limits.request_s:g} s, {_TIMEOUTS} times, at last from server "
-                f"{server.url}. If responses may take that long, raise generator.request_timeout_s; else that server "
-                f"hangs, see its log. {_GO_ON}"
+                f"{server.url}. If answers may take that long, raise {server.limits.section}.request_timeout_s; else "
+                f"that server hangs, see its log. {_GO_ON}"
             )
 
     async def _change(self) -> None:
@@ -221,8 +221,8 @@ class Dispatch(Generic[T]):
             raise GeneratorError(f"{reason} {_GO_ON}")
         if self._waited_s > self._max_wait_s:
             raise GeneratorError(
-                f"no server could be asked for {self._waited_s:.0f} s (generator.max_wait_s is {self._max_wait_s:g}): "
-                f"{self._statuses()}. {_GO_ON}"
+                f"no server could be asked for {self._waited_s:.0f} s ({self._servers[0].limits.section}.max_wait_s is "
+                f"{self._max_wait_s:g}): {self._statuses()}. {_GO_ON}"
             )
         if self._waited_s >= self._next_notice_s and any(server.failures for server in self._servers):
             self._next_notice_s = self._waited_s + _NOTICE_S

@@ -27,13 +27,13 @@ class Unavailable(Exception):
 
 
 @contextmanager
-def told_apart(url: str, key: str | None) -> Iterator[None]:
+def told_apart(url: str, key: str | None, section: str) -> Iterator[None]:
     """Turn what asking a server raises into one of the two kinds; what they replace is not chained, as it may hold
-    the key."""
+    the key. section: where the server's options stand in a run's config."""
     try:
         yield
     except httpx.HTTPStatusError as error:
-        raise _of_status(url, error.response, key) from None
+        raise _of_status(url, error.response, key, section) from None
     except TimeoutError:
         raise Unavailable("no answer in time", timed_out=True) from None
     except httpx.RequestError as error:
@@ -42,11 +42,11 @@ def told_apart(url: str, key: str | None) -> Iterator[None]:
         raise GeneratorError(f"server {url}: {_shown(str(error), key)}") from None
 
 
-def _of_status(url: str, response: httpx.Response, key: str | None) -> Exception:
+def _of_status(url: str, response: httpx.Response, key: str | None, section: str) -> Exception:
     said = _shown(f"{response.status_code} {response.reason_phrase}: {response.text}", key)
     if response.status_code in _PASSING or response.is_server_error:
         return Unavailable(said)
-    advice = "check generator.api_key_env" if response.status_code in (401, 403) else "see the server's log"
+    advice = f"check {section}.api_key_env" if response.status_code in (401, 403) else "see the server's log"
     return GeneratorError(f"server {url} refuses a request: {said}; {advice}")
 
 

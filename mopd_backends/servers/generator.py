@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from mopd_backends.servers.addresses import api_key, checked_url
 from mopd_backends.servers.api import Sample, ServerApi
 from mopd_backends.servers.config import EngineConfig
 from mopd_backends.servers.dispatch import Request
@@ -184,8 +184,8 @@ def build_served(api: ServerApi, config: EngineConfig, context: ModelContext) ->
         folders = WeightFolders(config.sync_folder or home / "sync", context, writes=ranks.first)
         stack.callback(folders.close)
         limits = Limits(config.request_timeout_s, config.max_wait_s, config.concurrency)
-        key = _api_key(config)
-        servers = [Server(_checked_url(url), api, vocabulary, limits, key) for url in urls]
+        key = api_key(config.api_key_env, "generator")
+        servers = [Server(checked_url(url, "generator"), api, vocabulary, limits, key) for url in urls]
         fleet = Fleet(servers, config.max_wait_s, given_up)
         stack.callback(lambda: loop.run(fleet.close()))
         log.info("weights go to %s in %s", ", ".join(urls), folders.root)
@@ -236,26 +236,3 @@ def _start_managed(
     log.info("started a server at %s; its output goes to %s", url, home / "server.log")
     server.wait_until(lambda: loop.run(is_healthy(api, url)), config.max_wait_s)
     return ranks.broadcast(url), server.given_up
-
-
-def _api_key(config: EngineConfig) -> str | None:
-    if config.api_key_env is None:
-        return None
-    key = os.environ.get(config.api_key_env, "").strip()
-    if not key or not (key.isascii() and key.isprintable()):
-        state = "holds something that cannot be sent in a header" if key else "is not set"
-        raise ConfigError(
-            f"generator.api_key_env names the environment variable {config.api_key_env!r}, which {state}; set it to "
-            "the servers' API key, or remove the option"
-        )
-    return key
-
-
-def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise ConfigError(
-            f"generator.urls has {parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()!r}; allowed are "
-            "addresses such as http://node1:8000, and the API key comes from generator.api_key_env"
-        )
-    return url.rstrip("/")

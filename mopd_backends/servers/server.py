@@ -39,11 +39,15 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """request_s: one answer; load_s: taking a set of weights, in seconds; concurrency: requests in flight."""
+    """request_s: one answer; load_s: taking a set of weights, in seconds; concurrency: requests in flight.
+
+    section: where these stand in a run's config.
+    """
 
     request_s: float
     load_s: float
     concurrency: int
+    section: str = "generator"
 
 
 @dataclass(eq=False, slots=True)
@@ -84,7 +88,7 @@ class Server:
 
     async def ask(self, question: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
         """One answer, within `request_s`. Raises `Unavailable` or `GeneratorError`."""
-        with told_apart(self.url, self.key):
+        with told_apart(self.url, self.key, self.limits.section):
             async with asyncio.timeout(self.limits.request_s):
                 answer = await question(self._client)
         self.failures, self.status = 0, "ready"
@@ -98,7 +102,7 @@ class Server:
         `GeneratorError`, or `ConfigError` for another model.
         """
         reason = self.status
-        with told_apart(self.url, self.key):
+        with told_apart(self.url, self.key, self.limits.section):
             async with asyncio.timeout(_HEALTH_S):
                 if (self.failures or not self.known) and not await self.api.healthy(self._client):
                     raise Unavailable("it says that it is not healthy")

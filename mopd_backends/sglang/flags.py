@@ -37,6 +37,6 @@ def engine_flags(config: SglangConfig, model: str, device: str, dtype: str, max_
 def engine_environment(device: str) -> Mapping[str, str]:
     """Variables that SGLang's processes need. On a CPU, more than one OpenMP thread each makes them stall, and so does
     compiling what they run a few times."""
-    common = {"SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN": "1"}
+    common = {"SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN": "1", "SGLANG_TIMEOUT_KEEP_ALIVE": "3600"}
     on_cpu = {"SGLANG_USE_CPU_ENGINE": "1", "OMP_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1"}
     return common | (on_cpu if device == "cpu" else {})

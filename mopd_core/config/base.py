@@ -7,7 +7,7 @@ the name of the plugin. `OptionText` marks what was typed as `-o path=value`: it
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -19,6 +19,9 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from mopd_core.config.compose import RunConfig
 
 
 class OptionText(str):
@@ -95,6 +98,10 @@ class PluginConfig(ConfigModel):
     def min_prompts(self) -> int:
         """The fewest prompts in a step with which this plugin can do anything; checked before a run starts."""
         return 1
+
+    def conflict(self, run: RunConfig) -> str | None:
+        """Why this plugin cannot do what the run's other settings ask, and what to change; None where it can."""
+        return None
 
 
 class PluginChoice(PluginConfig):

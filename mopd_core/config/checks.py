@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import cast
 
+from mopd_core.bundled import MODELS
 from mopd_core.config.base import PluginChoice
 from mopd_core.config.compose import PLUGIN_SECTIONS, RunConfig
 from mopd_core.divergences.config import DivergenceConfig
@@ -24,6 +25,7 @@ def check(config: RunConfig) -> None:
     _check_once("tracking.trackers", config.tracking.trackers)
     _check_guard(config)
     _check_estimator(config)
+    _check_conflicts(config)
 
 
 _OWN_OF_A_MODEL = ("training.lr", "training.steps", "rollout.sampling.max_tokens")
@@ -37,7 +39,7 @@ def default_note(config: RunConfig, options: Iterable[str] = ()) -> str | None:
     """
     given = {option.partition("=")[0].strip() for option in options}
     left = [f"{path} {_setting(config, path)}" for path in _OWN_OF_A_MODEL if path not in given]
-    if not left or (config.model.path == "bundled" and config.data.name == "bundled"):
+    if not left or (config.model.path in MODELS and config.data.name == "bundled"):
         return None
     return (
         f"no config file: settings that are not given are the bundled default's ({', '.join(left)}), made for its tiny "
@@ -72,6 +74,13 @@ def _check_needed_settings(config: RunConfig) -> None:
                     f"{path} is empty, and without it {section.field} {choice.name!r} has nothing to work with: "
                     f"set {path}, or choose another {section.field}"
                 )
+
+
+def _check_conflicts(config: RunConfig) -> None:
+    for section in PLUGIN_SECTIONS:
+        choice: PluginChoice = getattr(config, section.field)
+        if (reason := choice.conflict(config)) is not None:
+            raise ConfigError(f"{section.field} {choice.name!r}: {reason}")
 
 
 def _check_once(where: str, choices: Sequence[PluginChoice]) -> None:

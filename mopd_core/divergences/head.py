@@ -23,12 +23,13 @@ from torch.autograd.function import once_differentiable
 from mopd_core.boundary import plugin_boundary
 from mopd_core.divergences.fused import FasterWay, fused_work
 from mopd_core.divergences.head_pass import HeadPass, head_pass
+from mopd_core.divergences.known import KnownTokens
 from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.divergences.tiles import for_each_tile, slices
 from mopd_core.divergences.token_loss import Side, TokenLoss
 from mopd_core.divergences.tokens import HeadTokens, TokenStats, unknown_stats
 from mopd_core.errors import PluginError
-from mopd_core.interfaces import Divergence, TeacherPass
+from mopd_core.interfaces import Divergence, TeacherPass, TokenPass
 from mopd_core.output_head import Head
 
 __all__ = ["HeadLoss", "HeadTokens", "TokenStats", "chunk_size"]
@@ -53,7 +54,7 @@ class HeadLoss:
     way: FasterWay = field(default_factory=FasterWay)
 
     def __call__(
-        self, hidden: Tensor, tokens: HeadTokens, teacher: TeacherPass | None, count: float
+        self, hidden: Tensor, tokens: HeadTokens, teacher: TeacherPass | TokenPass | None, count: float
     ) -> tuple[Tensor, TokenStats]:
         """hidden: [n, D], with gradient. Returns the scalar loss, with gradient, and the tokens' stats."""
         if teacher is None:
@@ -73,7 +74,7 @@ class HeadLoss:
         return loss, stats[0][torch.argsort(order)]
 
     @torch.no_grad()
-    def score(self, hidden: Tensor, tokens: HeadTokens, teacher: TeacherPass | None) -> TokenStats:
+    def score(self, hidden: Tensor, tokens: HeadTokens, teacher: TeacherPass | TokenPass | None) -> TokenStats:
         """The tokens' log-probabilities alone, without gradient and without the divergence."""
         rows = hidden[tokens.rows]
         stats = unknown_stats(rows)
@@ -81,10 +82,12 @@ class HeadLoss:
             self._score(rows[part], tokens[part], teacher, stats[part])
         return stats
 
-    def _score(self, hidden: Tensor, tokens: HeadTokens, teacher: TeacherPass | None, stats: TokenStats) -> None:
+    def _score(
+        self, hidden: Tensor, tokens: HeadTokens, teacher: TeacherPass | TokenPass | None, stats: TokenStats
+    ) -> None:
         """Fill in the stats of a chunk."""
         logits = self.head(hidden)
-        of_teacher = self._teacher_logits(teacher, tokens)
+        of_teacher = self._of_teacher(teacher, tokens, lambda: None)
 
         def score(tile: slice) -> None:
             sides = Side(logits[tile]), _side(of_teacher, tile)
@@ -93,7 +96,7 @@ class HeadLoss:
         for_each_tile(len(logits), self.head.vocabulary, logits.device, score)
 
     def _evaluate(
-        self, rows: Tensor, tokens: HeadTokens, active: int, teacher: TeacherPass | None, count: float
+        self, rows: Tensor, tokens: HeadTokens, active: int, teacher: TeacherPass | TokenPass | None, count: float
     ) -> tuple[TokenStats, Tensor, list[Tensor]]:
         """Stats of the tokens, and the gradients by their rows [m, D] and by the head; only `active` have weights."""
         size = self._balanced(len(tokens))
@@ -111,13 +114,13 @@ class HeadLoss:
         head: HeadPass,
         hidden: Tensor,
         tokens: HeadTokens,
-        teacher: TeacherPass | None,
+        teacher: TeacherPass | TokenPass | None,
         count: float,
         stats: TokenStats,
     ) -> None:
         """Take a chunk through the head, put the derivative by its logits there, and fill in the stats."""
         head.forward(hidden)
-        of_teacher = self._teacher_logits(teacher, tokens)
+        of_teacher = self._of_teacher(teacher, tokens, lambda: self.outcomes.student_ids(head.logits(slice(None))))
 
         def evaluate(tile: slice) -> None:
             logits = head.logits(tile)
@@ -127,7 +130,8 @@ class HeadLoss:
         def tiled() -> None:
             for_each_tile(len(hidden), self.head.vocabulary, hidden.device, evaluate)
 
-        fused = fused_work(self._token_loss(), head, of_teacher, tokens, count, stats)
+        logits = None if isinstance(of_teacher, KnownTokens) else of_teacher
+        fused = fused_work(self._token_loss(), head, logits, tokens, count, stats)
         if fused is None:
             tiled()
         else:
@@ -136,9 +140,17 @@ class HeadLoss:
     def _token_loss(self) -> TokenLoss:
         return TokenLoss(self.divergence, self.outcomes, self.sampling_temperature, self.divergence_name)
 
-    def _teacher_logits(self, teacher: TeacherPass | None, tokens: HeadTokens) -> Tensor | None:
+    def _of_teacher(
+        self, teacher: TeacherPass | TokenPass | None, tokens: HeadTokens, ids: Callable[[], Tensor | None]
+    ) -> Tensor | KnownTokens | None:
+        """The teacher's logits [n, V], or what it knows of the tokens that `ids` gives, if it has no logits."""
         if teacher is None or tokens.teacher_rows is None:
             return None
+        if isinstance(teacher, TokenPass):
+            with plugin_boundary("the teacher"):
+                known = teacher.known(tokens.teacher_rows, tokens.targets, ids())
+            known.check(len(tokens))
+            return known
         with plugin_boundary("the teacher"):
             logits = teacher.logits(tokens.teacher_rows)
         wanted = (len(tokens), self.head.vocabulary)
@@ -169,8 +181,8 @@ class _WithGradients(torch.autograd.Function):
         return (of_rows * upstream, None, *(gradient * upstream for gradient in of_parameters))
 
 
-def _side(logits: Tensor | None, part: slice) -> Side | None:
-    return None if logits is None else Side(logits[part])
+def _side(of_teacher: Tensor | KnownTokens | None, part: slice) -> Side | KnownTokens | None:
+    return Side(of_teacher[part]) if isinstance(of_teacher, Tensor) else of_teacher and of_teacher[part]
 
 
 def chunk_size(vocabulary: int, memory_mib: int) -> int:

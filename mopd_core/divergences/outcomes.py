@@ -14,6 +14,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mopd_core.divergences.config import DivergenceConfig
+from mopd_core.divergences.known import KnownTokens
+
+LEAST_TAIL = 1e-7
+"""The least mass of a teacher's tail that is known only as 1 - sum: about the rounding of that sum."""
 
 
 class Outcomes:
@@ -41,6 +45,28 @@ class Outcomes:
         chooser = student_logits if self.config.support == "student" else teacher_logits
         ids = chooser.detach().topk(top_k, dim=-1).indices
         return self._restrict(student_logits, ids), self._restrict(teacher_logits, ids)
+
+    def of_known(self, student_logits: Tensor, teacher: KnownTokens) -> tuple[Tensor, Tensor]:
+        """The same from what is known of the teacher, at temperature 1; its tokens are the support.
+
+        The teacher's tail is what its K probabilities leave of 1, at least `LEAST_TAIL`.
+        """
+        log_q = teacher.log_probs.to(student_logits.dtype)
+        if self.config.remainder == "renormalise" or teacher.ids.shape[-1] == student_logits.shape[-1]:
+            return student_logits.gather(-1, teacher.ids).log_softmax(-1), log_q.log_softmax(-1)
+        left = 1.0 - teacher.log_probs.double().exp().sum(-1, keepdim=True)
+        log_tail = left.clamp(min=LEAST_TAIL).log().to(log_q.dtype)
+        return self._restrict(student_logits, teacher.ids), torch.cat([log_q, log_tail], dim=-1)
+
+    def teachers_own(self) -> int | None:
+        """How many of the teacher's own most likely tokens are the support; None where the student's are."""
+        return self.config.top_k if self.config.support == "teacher" else None
+
+    def student_ids(self, student_logits: Tensor) -> Tensor | None:
+        """The student's most likely tokens [n, k] from its logits [n, V]; None where the support is the teacher's."""
+        if self.config.support == "teacher" or self.config.top_k is None:
+            return None
+        return student_logits.topk(min(self.config.top_k, student_logits.shape[-1]), dim=-1).indices
 
     def are_all(self, vocabulary: int) -> bool:
         """Whether the outcomes are all `vocabulary` tokens."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mopd_core.boundary import plugin_boundary
+from mopd_core.divergences.known import KnownTokens
 from mopd_core.divergences.outcomes import Outcomes
 from mopd_core.divergences.tokens import HeadTokens, TokenStats, at_least_fp32
 from mopd_core.errors import PluginError
@@ -61,7 +62,9 @@ class TokenLoss:
     divergence_name: str
 
     @torch.no_grad()
-    def stats(self, student: Side, teacher: Side | None, targets: Tensor, divergence: Tensor | None) -> TokenStats:
+    def stats(
+        self, student: Side, teacher: Side | KnownTokens | None, targets: Tensor, divergence: Tensor | None
+    ) -> TokenStats:
         """What the two sides say of the tokens `targets` [n], beside their divergence [n]; NaN where not known."""
         logprobs = student.log_probs_of(targets, self.sampling_temperature)
         unknown = torch.full_like(logprobs, torch.nan)
@@ -70,7 +73,7 @@ class TokenLoss:
 
     @torch.no_grad()
     def __call__(
-        self, student: Side, teacher: Side | None, tokens: HeadTokens, count: float
+        self, student: Side, teacher: Side | KnownTokens | None, tokens: HeadTokens, count: float
     ) -> tuple[TokenStats, Tensor]:
         """Stats of n tokens, and the derivative [n, V] of the sum of their losses, over `count`, by the logits."""
         dtype = student.logits.dtype
@@ -88,12 +91,15 @@ class TokenLoss:
         total = _weigh(stats.logprobs, tokens.logprob_weights)
         return total if tokens.teacher_rows is None else total + _weigh(stats.divergence, tokens.divergence_weights)
 
-    def _compare(self, student: Side, teacher: Side, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _compare(self, student: Side, teacher: Side | KnownTokens, weights: Tensor) -> tuple[Tensor, Tensor]:
         """D [n], and the derivative [n, V] of its sum, weighted by `weights` [n], by the student's logits."""
-        if not self.outcomes.are_all(student.logits.shape[-1]):
+        if isinstance(teacher, KnownTokens) or not self.outcomes.are_all(student.logits.shape[-1]):
             with torch.enable_grad():
                 leaf = student.logits.detach().requires_grad_()
-                log_p, log_q = self.outcomes(leaf, teacher.logits)
+                if isinstance(teacher, KnownTokens):
+                    log_p, log_q = self.outcomes.of_known(leaf, teacher)
+                else:
+                    log_p, log_q = self.outcomes(leaf, teacher.logits)
             value, slope = self._value_and_grad(log_p.detach(), log_q)
             slope = _without_unweighted(slope, weights)
             return value, torch.autograd.grad(log_p, leaf, slope * weights[:, None])[0]

@@ -271,7 +271,7 @@ def build_components(
         **{field.name: getattr(inference, field.name) for field in fields(inference)},
         selector=selector,
         teacher_prompts=teacher_prompts,
-        learner=_build_learner(inference, registries, objective, divergence, is_sharded),
+        learner=_build_learner(inference, registries, objective, divergence, is_sharded, stack),
         trackers=trackers,
     )
 
@@ -288,13 +288,20 @@ def _check_staleness(config: RunConfig, objective: Objective) -> None:
 
 
 def _build_learner(
-    inference: Inference, registries: Registries, objective: Objective, divergence: Divergence, is_sharded: bool
+    inference: Inference,
+    registries: Registries,
+    objective: Objective,
+    divergence: Divergence,
+    is_sharded: bool,
+    stack: ExitStack,
 ) -> Learner:
     """Plugins are given the student as it was loaded: adapters are added, and weights are split, after that."""
     config, context, student = inference.config, inference.context, inference.student
     teacher: Teacher | None = None
     if objective.uses_teacher:
         teacher = _build(registries, "teachers", config.teacher, context)
+        if (close := getattr(teacher, "close", None)) is not None:
+            _close_later(stack, f"teacher {config.teacher.name!r}", close)
     if config.model.lora is not None:
         add_adapters(student, config.model.lora, config.seed)
     if config.training.gradient_checkpointing:

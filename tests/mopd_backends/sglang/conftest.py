@@ -30,7 +30,7 @@ from mopd_backends.sglang.config import SglangConfig  # noqa: E402
 from mopd_core.testing.tiny import MAX_LENGTH, VOCABULARY, tiny_config, tiny_context, tiny_student  # noqa: E402
 from mopd_core.types import Prompt  # noqa: E402
 
-ENGINE_MODULES = ("test_sglang_conformance", "test_sglang_engine", "test_sglang_server", "test_sglang_processes")
+ENGINE_MODULES = tuple(f"test_sglang_{part}" for part in ("conformance", "engine", "planted", "processes", "server"))
 
 
 def pytest_collection_modifyitems(items):

@@ -12,7 +12,7 @@ import torch
 from mopd_core.testing.tiny import VOCABULARY, tiny_config, tiny_context, tiny_student
 from mopd_core.types import Prompt
 
-ENGINE_MODULES = ("test_vllm_engine", "test_vllm_server")
+ENGINE_MODULES = tuple(f"test_vllm_{part}" for part in ("engine", "planted", "server", "server_killed"))
 
 
 def pytest_collection_modifyitems(items):
