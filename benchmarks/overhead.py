@@ -7,7 +7,9 @@ with the optimiser. What remains cuts and lays out batches, checks weights and g
 teacher and generator is work on tensors, and is counted as overhead all the same. The canary is a pass of the model and
 one of the generator, and is counted with them. Evaluations and checkpoints are no part of a step.
 
-    python benchmarks/overhead.py [--threads 1] [--steps 30]
+    python benchmarks/overhead.py [--threads 1] [--steps 12] [--prompts 32]
+
+Steps have as many prompts as the config's default; the bundled recipe itself has 8.
 
 The last line is JSON: {"overhead.fraction": time outside model, generator and verifier over the step's, ...}.
 """
@@ -27,6 +29,7 @@ import torch
 from rich.console import Console
 
 from mopd_core.config.load import load_config
+from mopd_core.config.sections import RolloutConfig
 from mopd_core.registry import installed
 from mopd_core.training.run import train
 
@@ -103,9 +106,9 @@ def split(metrics: Sequence[Mapping[str, float]]) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="The share of a step outside model, generator and verifier.")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--warmup", type=int, default=4, help="steps that are not counted")
-    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--prompts", type=int, default=RolloutConfig().prompts)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--tiny", action="store_true", help="two prompts and three steps, to see that it runs")
     options = parser.parse_args()
