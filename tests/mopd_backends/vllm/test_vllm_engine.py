@@ -177,7 +177,7 @@ class TestLongPrompts:
     @pytest.fixture(scope="class")
     def engine(self, new_student, new_context):
         student = new_student(tied=True, max_position_embeddings=1024)
-        engine = Engine(CONFIG, replace(new_context(student), max_length=1024))
+        engine = Engine(CONFIG, replace(new_context(student), max_length=1024, longest_rollout=1024))
         yield engine
         engine.close()
 
