@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from mopd_backends.collect import in_order
 from mopd_backends.hf.batches import Share, plan_batches
 from mopd_backends.hf.config import HfConfig
 from mopd_backends.hf.decoding import Decoder
@@ -55,8 +56,7 @@ class HfGenerator:
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]
     ) -> list[list[Rollout]]:
         """Sample len(seeds[p]) rollouts of each prompt p: P lists, in order. Raises what `stream` raises."""
-        rollouts = {(p, i): rollout for p, i, rollout in self.stream(prompts, sampling, seeds=seeds)}
-        return [[rollouts[p, i] for i in range(len(group))] for p, group in enumerate(seeds)]
+        return in_order(self.stream(prompts, sampling, seeds=seeds), seeds)
 
     @torch.inference_mode()
     def stream(

@@ -21,6 +21,7 @@ import numpy as np
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from mopd_backends.collect import in_order
 from mopd_backends.servers.addresses import api_key, checked_url
 from mopd_backends.servers.api import Sample, ServerApi
 from mopd_backends.servers.config import EngineConfig
@@ -75,8 +76,7 @@ class ServedGenerator:
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]
     ) -> list[list[Rollout]]:
         """Sample len(seeds[p]) rollouts of each prompt p: P lists, in order. Raises what `stream` raises."""
-        rollouts = {(p, i): rollout for p, i, rollout in self.stream(prompts, sampling, seeds=seeds)}
-        return [[rollouts[p, i] for i in range(len(group))] for p, group in enumerate(seeds)]
+        return in_order(self.stream(prompts, sampling, seeds=seeds), seeds)
 
     def stream(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]

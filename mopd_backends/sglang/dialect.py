@@ -131,9 +131,10 @@ def _list(meta: Mapping[str, Any], field: str) -> list[Any]:
 
 def _finish_reason(meta: Mapping[str, Any]) -> FinishReason:
     reason = meta.get("finish_reason")
-    for known in get_args(FinishReason):
+    reasons: tuple[FinishReason, ...] = get_args(FinishReason)
+    for known in reasons:
         if isinstance(reason, Mapping) and reason.get("type") == known:
-            return known  # type: ignore[no-any-return]
+            return known
     raise GeneratorError(f"SGLang's finish reason is {reason!r}; known are {', '.join(get_args(FinishReason))}")
 
 

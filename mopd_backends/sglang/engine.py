@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import distributed
 
+from mopd_backends.collect import in_order
 from mopd_backends.servers.samples import check_sample, to_rollout
 from mopd_backends.sglang import dialect
 from mopd_backends.sglang.config import SglangConfig
@@ -99,8 +100,7 @@ class SglangGenerator:
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]
     ) -> list[list[Rollout]]:
         """Sample len(seeds[p]) rollouts of each prompt p: P lists, in order. Raises what `stream` raises."""
-        rollouts = {(p, i): rollout for p, i, rollout in self.stream(prompts, sampling, seeds=seeds)}
-        return [[rollouts[p, i] for i in range(len(group))] for p, group in enumerate(seeds)]
+        return in_order(self.stream(prompts, sampling, seeds=seeds), seeds)
 
     def stream(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]

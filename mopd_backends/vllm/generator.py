@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mopd_backends.collect import in_order
 from mopd_backends.servers.api import Sample
 from mopd_backends.servers.generator import build_served
 from mopd_backends.servers.samples import to_rollout
@@ -53,8 +54,7 @@ class VllmGenerator:
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]
     ) -> list[list[Rollout]]:
         """Sample len(seeds[p]) rollouts of each prompt p: P lists, in order. Raises what `stream` raises."""
-        rollouts = {(p, i): rollout for p, i, rollout in self.stream(prompts, sampling, seeds=seeds)}
-        return [[rollouts[p, i] for i in range(len(group))] for p, group in enumerate(seeds)]
+        return in_order(self.stream(prompts, sampling, seeds=seeds), seeds)
 
     def stream(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]
