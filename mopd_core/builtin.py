@@ -20,6 +20,7 @@ from mopd_core.objectives.config import (
     DistillConfig,
     DpoConfig,
     GrpoConfig,
+    OpdConfig,
     SimpoConfig,
     VerifiedSftConfig,
     WeightedSumConfig,
@@ -78,6 +79,7 @@ def mopd_register_teachers(registry: Registry[Teacher, ModelContext]) -> None:
 def mopd_register_objectives(registry: Registry[Objective, ModelContext]) -> None:
     """Distillation, the baselines on the same rollouts, and GRPO together with distillation."""
     registry.add("distill", DistillConfig, lazy("mopd_core.objectives.distill:build"))
+    registry.add("opd", OpdConfig, lazy("mopd_core.objectives.distill:build"))
     registry.add("grpo", GrpoConfig, lazy("mopd_core.objectives.grpo:build"))
     registry.add("weighted-sum", WeightedSumConfig, lazy("mopd_core.objectives.weighted_sum:build"))
     registry.add("verified-sft", VerifiedSftConfig, lazy("mopd_core.objectives.verified_sft:build"))

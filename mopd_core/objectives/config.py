@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from mopd_core.config.compose import RunConfig
 
 
+def _reads_more_than_the_student(run: RunConfig, reader: str) -> str | None:
+    """The error of a run that shows its teacher, called `reader`, more than the student's own prompt."""
+    if run.selector.name == "none" and not run.context.feedback:
+        return None
+    shown = "context.feedback" if run.selector.name == "none" else f"selector {run.selector.name!r}"
+    return (
+        f"{reader} reads the student's own prompt, and {shown} would show it more; "
+        "set --selector none and -o context.feedback=false"
+    )
+
+
 class DistillConfig(PluginConfig):
     """The divergence between student and teacher, averaged over the tokens of every target with a context."""
 
@@ -29,6 +40,21 @@ class DistillConfig(PluginConfig):
     step_separator: str | None = Field(default=None, min_length=1)
     """Give every token of a reasoning step the step's average; a step ends with this text. The whole divergence without
     importance weights is not changed by it: averages within steps, summed over tokens, are the plain sum."""
+
+
+class OpdConfig(DistillConfig):
+    """On-policy distillation without peers: `distill` to another model, or a frozen one, that reads no context."""
+
+    def conflict(self, run: RunConfig) -> str | None:
+        """A teacher that follows the student, and sees no more than it, has nothing to teach."""
+        if error := _reads_more_than_the_student(run, "its teacher"):
+            return error
+        if run.teacher.name in ("live", "ema", "trust-region"):
+            return (
+                f"its teacher is a model of its own, and {run.teacher.name!r} is made from the student; choose "
+                "--teacher frozen, with -o teacher.path=MODEL for another model, or --teacher served"
+            )
+        return None
 
 
 class GrpoConfig(PluginConfig):
@@ -126,12 +152,8 @@ class DpoConfig(PluginConfig):
 
     def conflict(self, run: RunConfig) -> str | None:
         """The reference has to read what the student reads, and to be another model than the student."""
-        if run.selector.name != "none" or run.context.feedback:
-            shown = "context.feedback" if run.selector.name == "none" else f"selector {run.selector.name!r}"
-            return (
-                f"the reference model reads the student's own prompt, and {shown} would show it more; "
-                "set --selector none and context.feedback=false"
-            )
+        if error := _reads_more_than_the_student(run, "the reference model"):
+            return error
         if run.teacher.name == "live":
             return "the reference is the teacher, and 'live' is the student itself; choose --teacher frozen"
         return None

@@ -48,7 +48,7 @@ def test_a_study_of_bundled_tasks_is_of_the_methods_that_were_searched_for(name,
     assert len(studied.config.seeds) == 5
     assert not set(searched.config.seeds) & set(studied.config.seeds)
     objectives = {run.config.objective.name for run in studied.runs}
-    assert objectives == {"distill", "grpo", "verified-sft", "dpo", "simpo"}
+    assert objectives == {"distill", "opd", "grpo", "verified-sft", "dpo", "simpo"}
     assert studied.runs[0].config.model.path in MODELS
 
 
