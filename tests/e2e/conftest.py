@@ -1,6 +1,7 @@
 """`mopd` from outside: the installed command, in processes of its own, in folders outside the checkout.
 
-`mopd` runs the command beside this interpreter. `scratch` makes environments in which only what a test installs is
+`mopd` runs the command beside this interpreter, `mopd_inside` the same in this process, which has imported everything
+already: seconds a call, where nothing depends on a process of its own. `scratch` makes environments in which only what a test installs is
 installed, and heavy dependencies are borrowed; a new test of packaging or of a plugin starts there.
 """
 
@@ -15,6 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+import cli
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240
@@ -88,6 +92,15 @@ class Command:
         return [part for path, value in settings.items() if value is not None for part in ("-o", f"{path}={value}")]
 
 
+class Inside(Command):
+    """`mopd` in this process."""
+
+    def __call__(self, *arguments: str | Path, **environment: str) -> Done:
+        done = CliRunner().invoke(cli.app, list(map(str, arguments)), env={**self.environment, **environment})
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return Done(done.exit_code, done.stdout, done.stderr)
+
+
 def _plain_environment() -> dict[str, str]:
     """This process's environment without what would change how `mopd` finds its packages and prints."""
     changed = ("PYTHONPATH", "MOPD_DISABLE_PLUGINS", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS")
@@ -102,12 +115,6 @@ def program() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ended() -> type[Done]:
-    """For a command that is not run through `mopd`."""
-    return Done
-
-
-@pytest.fixture(scope="session")
 def command() -> type[Command]:
     """For a program other than `mopd`, or a folder other than the test's own."""
     return Command
@@ -117,6 +124,13 @@ def command() -> type[Command]:
 def mopd(program: Path, tmp_path: Path) -> Command:
     """The installed command, run in the test's own folder."""
     return Command([program], tmp_path)
+
+
+@pytest.fixture
+def mopd_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command in this process, run in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+    return Inside([], tmp_path)
 
 
 @dataclass(frozen=True)

@@ -147,18 +147,23 @@ def assert_one_line(done: Any, said: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line(mopd, folder: Path, name: str):
+def test_a_mistake_is_one_line(mopd_inside, folder: Path, name: str):
     before = sorted(folder.rglob("*"))
     mistake = MISTAKES[name]
-    assert_one_line(mopd("run", *mistake.arguments), mistake.said)
+    assert_one_line(mopd_inside("run", *mistake.arguments), mistake.said)
     assert sorted(folder.rglob("*")) == before
 
 
+def test_the_installed_command_says_it_too(mopd, folder: Path):
+    mistake = MISTAKES["a gold that cannot be read"]
+    assert_one_line(mopd("run", *mistake.arguments), mistake.said)
+
+
 @pytest.fixture
-def run(mopd, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(mopd_inside, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was killed before its first step."""
     folder = tmp_path_factory.mktemp("run")
-    config = mopd("config", "show", "--json").ok().out
+    config = mopd_inside("config", "show", "--json").ok().out
     (folder / "config.json").write_text(config, encoding="utf-8")
     return folder
 
@@ -183,10 +188,10 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_that_cannot_be_used_is_one_line_and_left_as_it_is(mopd, run: Path, tmp_path: Path, name: str):
+def test_a_folder_that_cannot_be_used_is_one_line_and_left_as_it_is(mopd_inside, run: Path, tmp_path: Path, name: str):
     before = contents(run), contents(tmp_path)
     arguments, said = FOLDERS[name]
-    assert_one_line(mopd("run", *(part.format(run=run) for part in arguments)), said)
+    assert_one_line(mopd_inside("run", *(part.format(run=run) for part in arguments)), said)
     assert (contents(run), contents(tmp_path)) == before
 
 

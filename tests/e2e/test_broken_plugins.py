@@ -64,22 +64,15 @@ Command = Callable[..., Any]
 
 @pytest.fixture
 def awry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_plugin: Callable[..., None], ended: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_plugin: Callable[..., None], mopd_inside: Command
 ) -> Callable[[str], Command]:
     """Install a plugin's module as the distribution mopd-awry 3.2.1; gives the command `mopd` in this process."""
 
     def install(code: str) -> Command:
         module = f"awry_{abs(hash(tmp_path))}"
         install_plugin(tmp_path / "site", module, code, distribution="mopd-awry", version="3.2.1", plugin="awry")
-        monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(registry, "installed", registry.load_plugins)
-
-        def command(*arguments: str) -> Any:
-            done = CliRunner().invoke(cli.app, arguments)
-            assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-            return ended(done.exit_code, done.stdout, done.stderr)
-
-        return command
+        return mopd_inside
 
     return install
 

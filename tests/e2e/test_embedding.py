@@ -57,8 +57,8 @@ def test_it_fits_on_a_page(trainer: Path) -> None:
 
 def test_it_learns_on_one_process(trainer: Path) -> None:
     before = held_out(run(trainer.parent, trainer.name, str(model_path()), "0"))
-    after = held_out(run(trainer.parent, trainer.name, str(model_path()), "20"))
-    assert after > before + 0.1
+    after = held_out(run(trainer.parent, trainer.name, str(model_path()), "10"))
+    assert after > before + 0.07
 
 
 def test_two_processes_sample_their_own_and_keep_one_student(trainer: Path) -> None:

@@ -16,7 +16,7 @@ ENDINGS = ("#### {}", "Therefore, the answer is $\\boxed{{{}}}$.", "The answer i
 pytestmark = pytest.mark.skipif(not GSM8K.is_dir(), reason=f"no GSM8K in {GSM8K}; MOPD_DATA names the folder above it")
 
 
-def test_three_steps_on_gsm8k_handle_groups_without_success_and_say_so(mopd, tmp_path: Path):
+def test_three_steps_on_gsm8k_handle_groups_without_success_and_say_so(mopd_inside, tmp_path: Path):
     settings = {
         "data.path": GSM8K / "train.jsonl",
         "data.columns.prompt": "question",
@@ -27,7 +27,7 @@ def test_three_steps_on_gsm8k_handle_groups_without_success_and_say_so(mopd, tmp
         "training.steps": 3,
     }
     options = [part for path, value in settings.items() for part in ("-o", f"{path}={value}")]
-    done = mopd("run", *options, "--out", "here").ok()
+    done = mopd_inside("run", *options, "--out", "here").ok()
     assert "7465 prompts to train on, 8 held out" in done.err
     lines = [json.loads(line) for line in (tmp_path / "here" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]

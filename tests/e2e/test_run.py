@@ -146,8 +146,8 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("plugins", VARIANTS.values(), ids=VARIANTS.keys())
-def test_every_selector_divergence_teacher_and_objective_runs(mopd, tmp_path: Path, plugins: tuple[str, ...]):
-    done = mopd.run(*plugins, "--out", "here", training__steps=1, rollout__prompts=3).ok()
+def test_every_selector_divergence_teacher_and_objective_runs(mopd_inside, tmp_path: Path, plugins: tuple[str, ...]):
+    done = mopd_inside.run(*plugins, "--out", "here", training__steps=1, rollout__prompts=3).ok()
     assert done.err.splitlines()[-1].startswith("step 1/1: ")
     (line,) = (tmp_path / "here" / "metrics.jsonl").read_text().splitlines()
     metrics = json.loads(line)
@@ -180,16 +180,16 @@ rollout:
 """
 
 
-def test_a_config_file_describes_a_run_and_options_come_after_it(mopd, tmp_path: Path):
+def test_a_config_file_describes_a_run_and_options_come_after_it(mopd_inside, tmp_path: Path):
     """With data of the user's own, and prompts in it that are too long."""
     (tmp_path / "run.toml").write_text(TOML, encoding="utf-8")
     (tmp_path / "run.yaml").write_text(YAML, encoding="utf-8")
     questions = [*(f"{n}+1" for n in range(10)), *(f"{n}{'+1' * 200}" for n in (1, 2))]
     rows = [json.dumps({"prompt": question, "reference": sum(map(int, question.split("+")))}) for question in questions]
     (tmp_path / "sums.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    assert mopd("config", "show", "run.toml").ok().out == mopd("config", "show", "run.yaml").ok().out
+    assert mopd_inside("config", "show", "run.toml").ok().out == mopd_inside("config", "show", "run.yaml").ok().out
     own = {"data__train": None, "rollout__max_prompt_tokens": 64, "evaluation__sampling__max_tokens": 32}
-    done = mopd.run("run.toml", "--out", "here", training__steps=1, **own).ok()
+    done = mopd_inside.run("run.toml", "--out", "here", training__steps=1, **own).ok()
     assert "2 prompts are left out: longer than rollout.max_prompt_tokens = 64" in done.err
     config = json.loads((tmp_path / "here" / "config.json").read_text())
     chosen = {section: config[section]["name"] for section in ("selector", "teacher", "divergence", "data")}
@@ -197,10 +197,10 @@ def test_a_config_file_describes_a_run_and_options_come_after_it(mopd, tmp_path:
     assert (config["seed"], config["training"]["steps"], config["rollout"]["sampling"]["max_tokens"]) == (5, 1, 32)
 
 
-def test_eval_takes_the_config_of_a_run_and_the_checkpoint_that_it_left(finished: Finished, mopd):
+def test_eval_takes_the_config_of_a_run_and_the_checkpoint_that_it_left(finished: Finished, mopd_inside):
     """Whatever the config says of training: a tracker has no folder here, and needs none."""
     config, model = finished.folder / "config.json", finished.folder / "checkpoints" / "last"
-    done = mopd("eval", str(config), "--model", str(model), "-o", "tracking.trackers=[tensorboard]", "--json").ok()
+    done = mopd_inside("eval", str(config), "--model", str(model), "-o", "tracking.trackers=[tensorboard]", "--json").ok()
     assert json.loads(done.out)["mean@8"] == finished.read("summary.json")["after"]["mean@8"]
 
 
