@@ -1,8 +1,8 @@
 """`mopd` from outside: the installed command, in processes of its own, in folders outside the checkout.
 
 `mopd` runs the command beside this interpreter, `mopd_inside` the same in this process, which has imported everything
-already: seconds a call, where nothing depends on a process of its own. `scratch` makes environments in which only what a test installs is
-installed, and heavy dependencies are borrowed; a new test of packaging or of a plugin starts there.
+already: seconds a call, where nothing depends on a process of its own. `scratch` makes environments in which only what
+a test installs is installed, and heavy dependencies are borrowed; a new test of packaging or of a plugin starts there.
 """
 
 from __future__ import annotations

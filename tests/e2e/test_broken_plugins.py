@@ -14,9 +14,7 @@ from textwrap import dedent, indent
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-import cli
 from mopd_core import registry
 
 FROM = "mopd-awry 3.2.1"

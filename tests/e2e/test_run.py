@@ -200,7 +200,9 @@ def test_a_config_file_describes_a_run_and_options_come_after_it(mopd_inside, tm
 def test_eval_takes_the_config_of_a_run_and_the_checkpoint_that_it_left(finished: Finished, mopd_inside):
     """Whatever the config says of training: a tracker has no folder here, and needs none."""
     config, model = finished.folder / "config.json", finished.folder / "checkpoints" / "last"
-    done = mopd_inside("eval", str(config), "--model", str(model), "-o", "tracking.trackers=[tensorboard]", "--json").ok()
+    done = mopd_inside(
+        "eval", str(config), "--model", str(model), "-o", "tracking.trackers=[tensorboard]", "--json"
+    ).ok()
     assert json.loads(done.out)["mean@8"] == finished.read("summary.json")["after"]["mean@8"]
 
 
