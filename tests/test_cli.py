@@ -16,6 +16,7 @@ from cli import main
 from mopd_core import __version__
 from mopd_core.errors import PluginError
 from mopd_core.registry import load_plugins
+from mopd_core.verification.verify_file import ROWS_AHEAD
 
 
 @pytest.fixture
@@ -212,7 +213,10 @@ def test_verify_keeps_what_is_done_when_interrupted(tmp_path: Path):
     done = [json.loads(line) for line in verdicts.read_text(encoding="utf-8").splitlines()]
     assert process.returncode == 130
     assert int(err.split()[0]) in (len(done) - 1, len(done))  # The signal may come between a row and its count.
-    assert [row["line"] for row in done] == list(range(1, len(done) + 1))
+    lines = [row["line"] for row in done]
+    assert lines == sorted(set(lines))
+    missing = set(range(1, lines[-1])) - set(lines)  # A row at work has a second to end; later ones may have ended.
+    assert all(line > lines[-1] - ROWS_AHEAD for line in missing)
     assert 0 < len(done) < 50_000
 
 
