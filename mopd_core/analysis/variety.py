@@ -26,9 +26,10 @@ class VarietyRow:
 
 
 def variety_rows(steps: Sequence[SavedStep]) -> list[VarietyRow]:
-    """A row a step, and one of all steps where there are several."""
+    """A row a step, ascending, of all runs that have it; and one of all steps where there are several."""
     found = [(step.step, group.prompt.id, _measures(group)) for step in steps for group in step.groups]
-    wanted = [step.step for step in steps] + ([ALL_STEPS] if len(steps) > 1 else [])
+    numbers = sorted({step.step for step in steps})
+    wanted = [*numbers, ALL_STEPS] if len(numbers) > 1 else numbers
     return [
         VarietyRow(number, _intervals([(prompt, values) for step, prompt, values in found if number in (step, 0)]))
         for number in wanted

@@ -123,6 +123,7 @@ def test_several_runs_are_one_analysis_with_the_comparisons_asked_for(run, train
         assert (both["context"], both["bucket"], both["groups"]) == (one["context"], one["bucket"], 2 * one["groups"])
         assert both["statistics"] == one["statistics"]
         assert set(both["minus"]) == {"none", "random-peer", "1S"} - {one["context"]}
+    assert found["diversity"] == alone["diversity"]  # A row a step, of both runs, and the same texts twice.
 
 
 def test_what_cannot_be_analysed_together_is_said_before_anything_is_scored(run, registries, monkeypatch):
