@@ -156,7 +156,7 @@ def _report(target: Path, scored: Sequence[_Scored], references: Sequence[str]) 
         "run": ", ".join(run.run for run in scored),
         "teacher": ", ".join(dict.fromkeys(run.teacher for run in scored)),
         "steps": sorted({step.step for step in steps}),
-        "prompts": len({group.prompt_id for group in judged}),
+        "prompts": len({group.prompt for group in judged}),
         "groups": len(judged),
         "rollouts": sum(len(group.rewards) for group in judged),
         "unknown": int(sum((~group.known).sum() for group in judged)),

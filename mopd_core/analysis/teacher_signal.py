@@ -7,6 +7,7 @@ what a context leaves out is then left out on both sides.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -16,16 +17,19 @@ from numpy.typing import NDArray
 from mopd_core.analysis.bootstrap import Interval, mean_interval
 from mopd_core.analysis.ranking import STATISTICS, auc, group_statistics
 from mopd_core.analysis.rescore import GroupScores
-from mopd_core.types import RolloutGroup
+from mopd_core.types import Prompt, RolloutGroup
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedGroup:
-    """What the verifier said of a group: rewards [G], success [G] bool, known [G] bool, response tokens [G]."""
+    """What the verifier said of a group: rewards [G], success [G] bool, known [G] bool, response tokens [G].
 
-    prompt_id: str
+    prompt: its prompt's `prompt_key`.
+    """
+
+    prompt: str
     rewards: Floats
     success: NDArray[np.bool_]
     known: NDArray[np.bool_]
@@ -35,7 +39,7 @@ class JudgedGroup:
     def of(cls, group: RolloutGroup) -> JudgedGroup:
         indices = range(len(group))
         return cls(
-            group.prompt.id,
+            prompt_key(group.prompt),
             np.array([verdict.reward for verdict in group.verdicts], dtype=np.float64),
             np.array([group.is_success(index) for index in indices], dtype=np.bool_),
             np.array([group.is_known(index) for index in indices], dtype=np.bool_),
@@ -129,11 +133,16 @@ def length_baseline(judged: Sequence[JudgedGroup]) -> list[GroupScores]:
     return [GroupScores(-group.tokens, *np.zeros((3, len(group.tokens)))) for group in judged]
 
 
-def by_prompt(prompt_ids: Iterable[str], values: Iterable[float]) -> Floats:
-    """[P]: the mean of each prompt's values that are numbers; NaN where it has none."""
+def prompt_key(prompt: Prompt) -> str:
+    """What tells a prompt from others: an id alone may be another prompt's in a run with other data."""
+    return json.dumps([prompt.id, prompt.messages])
+
+
+def by_prompt(prompts: Iterable[str], values: Iterable[float]) -> Floats:
+    """[P]: the mean of each prompt's values that are numbers; NaN where it has none. prompts: the key of each value."""
     found: dict[str, list[float]] = {}
-    for prompt_id, value in zip(prompt_ids, values, strict=True):
-        of_prompt = found.setdefault(prompt_id, [])
+    for prompt, value in zip(prompts, values, strict=True):
+        of_prompt = found.setdefault(prompt, [])
         if not np.isnan(value):
             of_prompt.append(value)
     return np.array([np.mean(of_prompt) if of_prompt else np.nan for of_prompt in found.values()])
@@ -149,8 +158,8 @@ def _row(
     differences: Mapping[str, Sequence[Mapping[str, float]]],
 ) -> SignalRow:
     def intervals(of_groups: Sequence[Mapping[str, float]], names: Iterable[str]) -> dict[str, Interval]:
-        ids = [judged[place].prompt_id for place in places]
-        return {name: mean_interval(by_prompt(ids, [of_groups[place][name] for place in places])) for name in names}
+        keys = [judged[place].prompt for place in places]
+        return {name: mean_interval(by_prompt(keys, [of_groups[place][name] for place in places])) for name in names}
 
     known = np.concatenate([judged[place].known for place in places])
     success = np.concatenate([judged[place].success for place in places])

@@ -10,7 +10,7 @@ import numpy as np
 from mopd_core.analysis.bootstrap import Interval, mean_interval
 from mopd_core.analysis.diversity import pass_at_k, text_diversity
 from mopd_core.analysis.saved_groups import SavedStep
-from mopd_core.analysis.teacher_signal import by_prompt
+from mopd_core.analysis.teacher_signal import by_prompt, prompt_key
 from mopd_core.types import RolloutGroup
 
 ALL_STEPS = 0
@@ -27,7 +27,7 @@ class VarietyRow:
 
 def variety_rows(steps: Sequence[SavedStep]) -> list[VarietyRow]:
     """A row a step, ascending, of all runs that have it; and one of all steps where there are several."""
-    found = [(step.step, group.prompt.id, _measures(group)) for step in steps for group in step.groups]
+    found = [(step.step, prompt_key(group.prompt), _measures(group)) for step in steps for group in step.groups]
     numbers = sorted({step.step for step in steps})
     wanted = [*numbers, ALL_STEPS] if len(numbers) > 1 else numbers
     return [

@@ -126,6 +126,20 @@ def test_several_runs_are_one_analysis_with_the_comparisons_asked_for(run, train
     assert found["diversity"] == alone["diversity"]  # A row a step, of both runs, and the same texts twice.
 
 
+def test_prompts_of_one_id_and_other_text_are_two(run, trained, registries, tmp_path):
+    alone = analyze([run], registries, contexts=["1S"]).numbers
+    folder = RunFolder(run)
+    for step in folder.rollout_steps():
+        rows = folder.read_rollouts(step)
+        for row in rows:
+            row["messages"][0]["content"] += " Think."
+        folder.write_rollouts(step, rows)
+    found = analyze([trained, run], registries, contexts=["1S"], out=tmp_path / "both").numbers
+    assert found["prompts"] == 2 * alone["prompts"]
+    prompts = {row["step"]: row["measures"]["pass@1"]["prompts"] for row in alone["diversity"]}
+    assert {row["step"]: row["measures"]["pass@1"]["prompts"] // 2 for row in found["diversity"]} == prompts
+
+
 def test_what_cannot_be_analysed_together_is_said_before_anything_is_scored(run, registries, monkeypatch):
     monkeypatch.setattr(Scorer, "mean_logprobs", lambda *_: pytest.fail("it was scored"))
     with pytest.raises(ConfigError, match="name a folder for it with --out"):
