@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from mopd_core.analysis import figures
@@ -27,7 +28,7 @@ def markdown(found: Comparison) -> str:
     if found.target is not None:
         header += [f"rollouts to {found.target:.0%}", f"tokens to {found.target:.0%}"]
     table = markdown_table(header, (_row(row, found) for row in found.rows))
-    return f"{_about(found)}\n{table}{_settings(found)}"
+    return f"{_about(found)}\n{table}{_unfinished(found)}{_settings(found)}"
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
@@ -72,10 +73,12 @@ def _about(found: Comparison) -> str:
 
 def _row(row: MethodRow, found: Comparison) -> list[str]:
     runs = row.method.runs
-    last = row.curve[-1] if row.curve else None
     steps = sorted({run.last.step for run in runs})
     cells = [row.method.name, str(len(runs)), ", ".join(map(str, steps))]
-    cells += ["–", "–"] if last is None else [f"{last.rollouts:,.0f}", f"{last.tokens:,.0f}"]
+    for sampled in ([run.rollouts for run in runs], [run.tokens for run in runs]):
+        by_then = [of_run.get(run.last.step) for of_run, run in zip(sampled, runs, strict=True)]
+        known = [number for number in by_then if number is not None]
+        cells.append(f"{fmean(known):,.0f}" if len(known) == len(runs) else "–")
     cells += [_percent(row.before), _percent(row.mean), _percent(row.passed)]
     if len(found.rows) > 1:
         cells += [_points(row.mean_difference), _points(row.passed_difference)]
@@ -104,6 +107,15 @@ def _amounts(reached: Reached, runs: int) -> list[str]:
     return [f"{reached.rollouts:,.0f}{some}", f"{reached.tokens:,.0f}{some}"]
 
 
+def _unfinished(found: Comparison) -> str:
+    """Of a run that has not ended, the last evaluation of all prompts may be the one before training."""
+    short = [run for row in found.rows for run in row.method.runs if run.last.step < run.steps]
+    if not short:
+        return ""
+    runs = "; ".join(f"{run.path} after step {run.last.step} of {run.steps}" for run in short)
+    return f"\nNot finished, and measured before their end: {runs}.\n"
+
+
 def _settings(found: Comparison) -> str:
     if not found.settings:
         return ""
@@ -117,7 +129,13 @@ def _method(row: MethodRow, k: int) -> dict[str, Any]:
     return {
         "method": row.method.name,
         "runs": [
-            {"path": str(run.path), "seed": run.seed, "step": run.last.step, "evaluations": sorted(run.evaluations)}
+            {
+                "path": str(run.path),
+                "seed": run.seed,
+                "step": run.last.step,
+                "steps": run.steps,
+                "evaluations": sorted(run.evaluations),
+            }
             for run in row.method.runs
         ],
         f"mean@{k} before": row.before.as_dict(),

@@ -61,6 +61,11 @@ class FinishedRun:
         whole = [each for each in self.evaluations.values() if len(each.outcomes) == len(self.prompts)]
         return max(whole, key=lambda each: each.step)
 
+    @property
+    def steps(self) -> int:
+        """How many steps the run is to have."""
+        return int(setting_of(self.config, "training.steps"))
+
 
 def read_run(path: Path) -> FinishedRun:
     """Read a run's folder. Raises `CheckpointError` where there is none, or nothing in it that could be paired."""

@@ -146,6 +146,18 @@ def test_where_runs_watch_some_prompts_the_curve_is_of_those(write_run, registri
     assert (row.mean.prompts, row.mean.mean) == (10, 0.5)
 
 
+def test_a_run_that_was_stopped_is_named_with_the_step_that_its_numbers_are_of(write_run, registries):
+    whole = write_run("whole", {0: LOW, 2: HIGH}, training__steps=2)
+    stopped = write_run("stopped", {0: LOW, 2: HIGH[:4]}, training__steps=6, evaluation__prompts=4)
+    found = compare([whole, stopped], registries)
+    text = compare_report.markdown(found)
+    assert "| stopped | 1 | 0 | 0 | 0 | 25.0%" in text
+    assert "| whole | 1 | 2 | 16 | 160 | 25.0%" in text
+    assert f"\nNot finished, and measured before their end: {stopped} after step 0 of 6.\n" in text
+    assert "Not finished" not in compare_report.markdown(compare([whole], registries))
+    assert [run["steps"] for each in compare_report.as_json(found)["methods"] for run in each["runs"]] == [2, 6]
+
+
 def test_prompts_that_were_not_wholly_judged_are_left_out(write_run, registries, tmp_path):
     a, b = write_run("a", {0: LOW, 1: LOW}), write_run("b", {0: LOW, 1: HIGH}, seed=1)
     file = RunFolder(b).evaluation_path(1)
