@@ -68,7 +68,10 @@ def _choices(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _scores(run: Run) -> list[Tile]:
-    """Held-out scores: before and after, or the newest of a run that goes on."""
+    """Held-out scores: before and after, or the newest of a run that has not come to its end.
+
+    The newest one may be of fewer prompts than the one before training; then they are not compared.
+    """
     summary = run.summary or {}
     before, after = summary.get("before") or {}, summary.get("after") or {}
     last = {
@@ -77,9 +80,10 @@ def _scores(run: Run) -> list[Tile]:
         for name, value in record.items()
         if name.startswith("evaluation/") and "@" in name and isinstance(value, int | float)
     }
+    whole = bool(after) or (run.config.get("evaluation") or {}).get("prompts") is None
     tiles = []
     for name, value in (after or last).items():
-        if isinstance(before.get(name), int | float):
+        if whole and isinstance(before.get(name), int | float):
             change = 100 * (value - before[name])
             tiles.append(Tile(f"held-out {name}", _percent(value), f"{_percent(before[name])} before", change))
         else:

@@ -119,6 +119,17 @@ def test_a_run_that_was_stopped_says_by_what() -> None:
     assert facts(run(summary=SUMMARY | {"finished": False, "stopped_by": "guard"})).state == "stopped by the guard"
 
 
+@pytest.mark.parametrize(("prompts", "note"), [(None, "50.0% before"), (4, "newest evaluation")])
+def test_a_stopped_runs_newest_score_is_held_against_the_first_one_on_the_same_prompts_alone(
+    prompts: int | None, note: str
+) -> None:
+    stopped = SUMMARY | {"finished": False, "stopped_by": "guard", "after": None}
+    metrics = [{"step": 1, "evaluation/mean@8": 0.6}]
+    found = facts(run(metrics=metrics, summary=stopped, config={"evaluation": {"prompts": prompts}}))
+    (tile,) = (tile for tile in found.tiles if tile.label == "held-out mean@8")
+    assert (tile.value, tile.note, tile.change is None) == ("60.0%", note, prompts is not None)
+
+
 STARTED = {
     "time": "2026-11-23T09:15:02+00:00",
     "step": 0,
