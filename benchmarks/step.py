@@ -231,7 +231,7 @@ class OurTurns:
         metrics = step.metrics
         sampled = metrics["time/tokens_per_s"] * metrics["time/step_s"]
         loss = metrics.get("train/loss", 0.0)
-        self.turns.finish(sampled, metrics["train/tokens"], metrics["context/tokens"], loss)
+        self.turns.finish(sampled, metrics["train/tokens"], metrics.get("context/tokens", 0.0), loss)
 
 
 def run_ours(work: Work, groups: Sequence[RolloutGroup], turns: Turns) -> None:

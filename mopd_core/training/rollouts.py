@@ -153,14 +153,19 @@ def choose_contexts(
 
 
 def group_metrics(groups: Sequence[RolloutGroup]) -> dict[str, float]:
-    """Rewards, lengths and the make-up of the groups; shares in [0, 1], lengths in tokens."""
+    """Rewards, lengths and the make-up of the groups; shares in [0, 1], lengths in tokens.
+
+    Where no rollout was judged, there is neither a success rate nor a reward.
+    """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     known = [group.verdicts[i].reward for group in groups for i in group.known]
-    n_known = max(len(known), 1)
+    successes = sum(len(group.successes) for group in groups)
+    of_known = (
+        {"rollout/success_rate": successes / len(known), "rollout/reward": sum(known) / len(known)} if known else {}
+    )
     lengths = [len(rollout.token_ids) for rollout in rollouts]
     return {
-        "rollout/success_rate": sum(len(group.successes) for group in groups) / n_known,
-        "rollout/reward": sum(known) / n_known,
+        **of_known,
         "rollout/unknown": float(len(rollouts) - len(known)),
         "rollout/caveats": _share(bool(verdict.caveats) for group in groups for verdict in group.verdicts),
         "rollout/length_mean": sum(lengths) / max(len(lengths), 1),
@@ -173,15 +178,16 @@ def group_metrics(groups: Sequence[RolloutGroup]) -> dict[str, float]:
 
 
 def context_metrics(contexts: Contexts) -> dict[str, float]:
-    """How much the teacher was shown; lengths in tokens, means over the targets that have a context."""
+    """How much the teacher was shown; lengths in tokens, means over the targets that have a context, if any has."""
     prompts = [prompt for row in contexts.prompts for prompt in row]
     shown = [prompt for prompt in prompts if prompt is not None]
-    n_shown = max(len(shown), 1)
-    return {
-        "context/share": len(shown) / max(len(prompts), 1),
-        "context/tokens": sum(prompt.n_context_tokens for prompt in shown) / n_shown,
-        "context/blocks": sum(prompt.n_blocks for prompt in shown) / n_shown,
-        "context/trimmed_tokens": sum(prompt.n_trimmed_tokens for prompt in shown) / n_shown,
+    share = {"context/share": len(shown) / max(len(prompts), 1)}
+    if not shown:
+        return share
+    return share | {
+        "context/tokens": sum(prompt.n_context_tokens for prompt in shown) / len(shown),
+        "context/blocks": sum(prompt.n_blocks for prompt in shown) / len(shown),
+        "context/trimmed_tokens": sum(prompt.n_trimmed_tokens for prompt in shown) / len(shown),
     }
 
 

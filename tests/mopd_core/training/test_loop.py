@@ -107,6 +107,20 @@ def test_one_success_has_no_peer_that_succeeded(train_scripted, script):
         assert all((0, "success") in [(peer["index"], peer["role"]) for peer in peers] for peers in shown[1:])
 
 
+@pytest.mark.parametrize(
+    ("answer", "absent", "zero"),
+    [
+        ("unknown", {"rollout/success_rate", "rollout/reward"}, "context/share"),
+        ("wrong 2", {"context/tokens", "context/blocks", "context/trimmed_tokens"}, "rollout/success_rate"),
+    ],
+)
+def test_what_no_rollout_defines_is_left_out_and_not_zero(train_scripted, script, answer, absent, zero):
+    script.answer = lambda prompt_id, index, version: answer
+    (record,) = train_scripted("training.steps=1").folder.read_metrics()
+    assert not absent & set(record)
+    assert record[zero] == 0
+
+
 def test_unknown_verdicts_are_counted_and_never_shown(train_scripted, script):
     answers = ("right 1", "unknown", "wrong 2", "right 3")
     script.answer = lambda prompt_id, index, version: answers[index]
