@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mopd_core.report.reading import Run
 from mopd_core.report.starts import Start, starts
@@ -12,6 +10,9 @@ from mopd_core.tracking.progress import clock
 
 CHOICES = ("generator", "verifier", "selector", "divergence", "teacher", "objective")
 """Sections of the config whose `name` says most of what a run is."""
+
+OF_A_TEACHER = ("selector", "divergence", "teacher")
+"""Those that an objective without a teacher does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Facts:
 def facts(run: Run) -> Facts:
     """Of a run at any time of its life; what is not there yet is left out."""
     tiles = [*_scores(run), *_amounts(run)]
-    return Facts(run.name, _state(run), run.summary is not None, _choices(run.config), tiles, starts(run))
+    return Facts(run.name, _state(run), run.summary is not None, _choices(run), tiles, starts(run))
 
 
 def _state(run: Run) -> str:
@@ -53,12 +54,15 @@ def _state(run: Run) -> str:
     return f"stopped by the {run.summary.get('stopped_by')}"
 
 
-def _choices(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _choices(run: Run) -> list[tuple[str, str]]:
+    config = run.config
+    has_teacher = not run.metrics or any("context/share" in record for record in run.metrics)
+    sections = [section for section in CHOICES if has_teacher or section not in OF_A_TEACHER]
     model, data = config.get("model") or {}, config.get("data") or {}
     path, family = data.get("path"), data.get("family")
     source = " ".join(str(part) for part in (data.get("name"), family or path) if part)
     found = [("model", str(model.get("path", ""))), ("data", source)]
-    found += [(section, str((config.get(section) or {}).get("name", ""))) for section in CHOICES]
+    found += [(section, str((config.get(section) or {}).get("name", ""))) for section in sections]
     rollout, training = config.get("rollout") or {}, config.get("training") or {}
     if "prompts" in rollout and "group_size" in rollout:
         found.append(("step", f"{rollout['prompts']} prompts × {rollout['group_size']} rollouts"))

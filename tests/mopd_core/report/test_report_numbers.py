@@ -119,6 +119,13 @@ def test_a_run_that_was_stopped_says_by_what() -> None:
     assert facts(run(summary=SUMMARY | {"finished": False, "stopped_by": "guard"})).state == "stopped by the guard"
 
 
+def test_the_head_names_no_teacher_where_the_objective_has_none() -> None:
+    config = {name: {"name": f"a {name}"} for name in ("objective", "verifier", "selector", "divergence", "teacher")}
+    taught, alone = ({"step": 1, "context/share": 0.0}, {"step": 1})
+    named = [[label for label, _ in facts(run(metrics=[record], config=config)).choices] for record in (taught, alone)]
+    assert named == [["verifier", "selector", "divergence", "teacher", "objective"], ["verifier", "objective"]]
+
+
 @pytest.mark.parametrize(("prompts", "note"), [(None, "50.0% before"), (4, "newest evaluation")])
 def test_a_stopped_runs_newest_score_is_held_against_the_first_one_on_the_same_prompts_alone(
     prompts: int | None, note: str
