@@ -100,7 +100,7 @@ def compare(paths: Sequence[Path], registries: Registries, target: float | None 
         raise ConfigError(f"--target is {target:g}; allowed: an accuracy above 0 and up to 1")
     if len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError("a run is named twice; name each once")
-    runs = [read_run(path) for path in paths]
+    runs = [read_run(path, registries) for path in paths]
     check_comparable(runs, registries)
     methods = _methods(runs)
     k = fewest_samples(runs)

@@ -17,7 +17,7 @@ from mopd_core.config.compose import RunConfig
 from mopd_core.config.load import load_config
 from mopd_core.contexts import RunContext
 from mopd_core.errors import CheckpointError, ConfigError
-from mopd_core.registry import Registries
+from mopd_core.registry import Registries, Registry
 from mopd_core.tracking.run_folder import RunFolder
 from mopd_core.types import Json, Prompt
 
@@ -25,6 +25,14 @@ Floats = NDArray[np.float64]
 
 SAME = ("verifier", "routed_verifiers", "rollout.success_threshold", "evaluation.sampling")
 """Settings that decide what an evaluation measures."""
+
+PLUGIN_SECTIONS = {
+    "generator": "generators",
+    "verifier": "verifiers",
+    "routed_verifiers": "verifiers",
+    "teacher": "teachers",
+}
+"""Sections of a config whose plugins have options that may change no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +75,11 @@ class FinishedRun:
         return int(setting_of(self.config, "training.steps"))
 
 
-def read_run(path: Path) -> FinishedRun:
-    """Read a run's folder. Raises `CheckpointError` where there is none, or nothing in it that could be paired."""
+def read_run(path: Path, registries: Registries) -> FinishedRun:
+    """Read a run's folder; of its config, what results may depend on.
+
+    Raises `CheckpointError` where there is none, or nothing in it that could be paired.
+    """
     folder = RunFolder.open(path)
     steps = folder.evaluation_steps()
     if not steps:
@@ -77,7 +88,7 @@ def read_run(path: Path) -> FinishedRun:
             "or has not evaluated yet. It cannot be paired with another run; train it again"
         )
     evaluations = {step: _evaluated(folder, step) for step in steps}
-    config = folder.read_config()
+    config = without_neutral(folder.read_config(), registries)
     if not evaluations[steps[0]].outcomes:
         raise CheckpointError(f"{str(path)!r} has no held-out prompts; set data.held_out to how many, or a share")
     try:
@@ -136,6 +147,14 @@ def _counts(evaluated: Evaluated, names: Sequence[str]) -> tuple[Floats, Floats]
     return known, successes
 
 
+def without_neutral(config: Mapping[str, Json], registries: Registries) -> dict[str, Json]:
+    """A config less the options of its plugins that no result depends on; of a plugin that is not there, all stay."""
+    return {
+        section: _without_neutral(value, registries[PLUGIN_SECTIONS[section]]) if section in PLUGIN_SECTIONS else value
+        for section, value in config.items()
+    }
+
+
 def setting_of(config: Mapping[str, Json], path: str) -> Json:
     """A setting by its dotted path; None where there is none."""
     value: Json = config
@@ -148,6 +167,16 @@ def _evaluated(folder: RunFolder, step: int) -> Evaluated:
     found = folder.read_evaluation(step)
     outcomes = {each["id"]: (each["known"], each["successes"]) for each in found["prompts"]}
     return Evaluated(step, found["samples"], outcomes)
+
+
+def _without_neutral(value: Json, registry: Registry[Any, Any]) -> Json:
+    if isinstance(value, list):
+        return [_without_neutral(each, registry) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    name = value.get("name")
+    neutral = registry.get(name).config_type.result_neutral if name in registry.names() else frozenset()
+    return {key: _without_neutral(item, registry) for key, item in value.items() if key not in neutral}
 
 
 def _sampled(folder: RunFolder, config: Mapping[str, Json]) -> tuple[dict[int, int], dict[int, int]]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mopd_core.analysis.finished_runs import difference_in_measure, held_out_prompts, setting_of
+from mopd_core.analysis.finished_runs import difference_in_measure, held_out_prompts, setting_of, without_neutral
 from mopd_core.config.base import ConfigModel
 from mopd_core.config.checks import check
 from mopd_core.config.compose import RunConfig, compose
@@ -161,9 +161,9 @@ def _check_comparable(file: Path, runs: Sequence[StudyRun], registries: Registri
     """Data is loaded only where methods differ in it."""
     held_out = cache(lambda number: held_out_prompts(runs[number].config, registries, None))
     first = runs[0]
-    ours = first.config.model_dump(mode="json")
+    ours = without_neutral(first.config.model_dump(mode="json"), registries)
     for number, run in enumerate(runs):
-        theirs = run.config.model_dump(mode="json")
+        theirs = without_neutral(run.config.model_dump(mode="json"), registries)
         if setting_of(theirs, "data.held_out") == 0:
             raise ConfigError(
                 f"{file}: method {run.variant!r} has data.held_out 0, which leaves no prompts to measure it on; set it "

@@ -104,7 +104,7 @@ def study_results(study: Study, folder: StudyFolder, registries: Registries) -> 
     Raises `ConfigError` where runs do not measure the same prompts in the same way.
     """
     done = {
-        variant: [_read(run, folder) for run in runs if folder.state(run) == "done"]
+        variant: [_read(run, folder, registries) for run in runs if folder.state(run) == "done"]
         for variant, runs in study.variants().items()
     }
     done = {variant: runs for variant, runs in done.items() if runs}
@@ -119,9 +119,9 @@ def study_results(study: Study, folder: StudyFolder, registries: Registries) -> 
     return [_result(variant, runs, first, prompts, k, study.config.target) for variant, runs in done.items()]
 
 
-def _read(run: StudyRun, study_folder: StudyFolder) -> _Done:
+def _read(run: StudyRun, study_folder: StudyFolder, registries: Registries) -> _Done:
     path = study_folder.run_path(run)
-    return _Done(run, read_run(path), float(RunFolder.open(path).read_summary()["seconds"]))
+    return _Done(run, read_run(path, registries), float(RunFolder.open(path).read_summary()["seconds"]))
 
 
 def _shares(evaluated: Evaluated) -> dict[str, float]:

@@ -103,8 +103,13 @@ def test_runs_that_differ_in_their_seed_are_one_method(write_run, registries):
 
 
 def test_a_setting_that_changes_no_result_makes_no_other_method(write_run, registries):
-    paths = [write_run("a", {0: LOW}), write_run("b", {0: LOW}, seed=1, training__micro_batch_tokens=7)]
-    assert len(compare(paths, registries).rows) == 1
+    paths = [
+        write_run("a", {0: LOW}),
+        write_run("b", {0: LOW}, seed=1, training__micro_batch_tokens=7),
+        write_run("c", {0: LOW}, seed=2, verifier__workers=7, generator__batch_size=3),
+    ]
+    (row,) = compare(paths, registries).rows
+    assert len(row.method.runs) == 3
 
 
 def test_two_runs_of_one_seed_are_never_taken_for_two_draws(write_run, registries):
@@ -173,7 +178,7 @@ def test_prompts_that_were_not_wholly_judged_are_left_out(write_run, registries,
     ("settings", "message"),
     [
         ({"rollout__success_threshold": 0.5}, "rollout.success_threshold is 1.0 and 0.5"),
-        ({"verifier__workers": 7}, "verifier is {"),
+        ({"verifier__timeout_s": 7.0}, "verifier is {"),
         ({"evaluation__sampling": {"temperature": 0.0}}, "evaluation.sampling is {"),
         ({"data__seed": 5}, "the held-out prompt 'chain/held_out/000000' is not the same in both"),
     ],
