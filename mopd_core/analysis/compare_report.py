@@ -26,7 +26,7 @@ def markdown(found: Comparison) -> str:
     if len(found.rows) > 1:
         header += [f"{mean} − {first}", f"{passed} − {first}"]
     if found.target is not None:
-        header += [f"rollouts to {found.target:.0%}", f"tokens to {found.target:.0%}"]
+        header += [f"{what} to {100 * found.target:g}%" for what in ("rollouts", "tokens")]
     table = markdown_table(header, (_row(row, found) for row in found.rows))
     return f"{_about(found)}\n{table}{_unfinished(found)}{_settings(found)}"
 

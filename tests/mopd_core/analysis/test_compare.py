@@ -142,6 +142,8 @@ def test_a_target_is_reached_by_the_first_evaluation_at_it(write_run, registries
     text = compare_report.markdown(found)
     assert "| 16 | 160 |" in text
     assert "| not reached | not reached |" in text
+    other = compare_report.markdown(compare(paths, registries, target=0.705))
+    assert "| rollouts to 70.5% | tokens to 70.5% |" in other
     assert compare_report.as_json(found)["methods"][1]["reached"] == {"runs": 0, "rollouts": None, "tokens": None}
 
 
