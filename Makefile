@@ -87,7 +87,7 @@ test-oldest:
 	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet "$(TORCH)"
 	.venv-oldest/bin/python -m pip install --quiet --constraint requirements/oldest.txt --editable ".[lora,tensorboard]" $(TEST_TOOLS) \
-	  pytest-xdist jsonschema
+	  build editables hatchling jsonschema pytest-xdist ruff
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 --dist worksteal
 
 lint: setup

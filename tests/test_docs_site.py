@@ -182,7 +182,7 @@ class Reader:
         else:
             assert command == "serve", f"nothing here knows how to check {line!r}"
             asked = given(command, arguments)
-            load_config(asked["config"], plugins(), choices={"generator": asked["generator"]}, options=asked["option"])
+            load_config(path_of(asked), plugins(), choices={"generator": asked["generator"]}, options=asked["option"])
 
 
 def given(command: str, arguments: list[str]) -> dict[str, Any]:
@@ -190,6 +190,11 @@ def given(command: str, arguments: list[str]) -> dict[str, Any]:
     commands: Any = typer.main.get_command(cli.app)
     params: dict[str, Any] = commands.commands[command].make_context("mopd", list(arguments)).params
     return params
+
+
+def path_of(asked: dict[str, Any]) -> Path | None:
+    """The config file. Older versions of typer make a path of it only where the command is called."""
+    return Path(asked["config"]) if asked["config"] else None
 
 
 def shortened(words: list[str]) -> list[str]:
@@ -201,7 +206,7 @@ def needs_more(arguments: list[str]) -> bool:
     asked = given("run", arguments)
     kinds = ("generator", "verifier", "selector", "divergence", "teacher", "objective")
     choices = {kind: asked[kind] for kind in kinds if asked[kind]}
-    config: Any = load_config(asked["config"], installed(), choices=choices, options=asked["option"] or ())
+    config: Any = load_config(path_of(asked), installed(), choices=choices, options=asked["option"] or ())
     models = {config.model.path, getattr(config.teacher, "path", None) or "bundled"}
     here = {"bundled", "bundled-programs"} | {path for path in models if Path(path).is_dir()}
     data = Path(getattr(config.data, "path", ".") or ".")

@@ -58,7 +58,8 @@ def check_mopd(page: Path, words: list[str]) -> None:
         return
     given = command.make_context("mopd", list(words), resilient_parsing=not words).params
     if "selector" in given:
-        file = given["config"] if given["config"] and given["config"].is_file() else None
+        config = Path(given["config"]) if given["config"] else None
+        file = config if config and config.is_file() else None
         load_config(
             file,
             plugins_of(page),

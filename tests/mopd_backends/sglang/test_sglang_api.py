@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_weights_are_loaded_from_a_folder_with_their_version():
         lambda client: api().load_weights(client, Path("/weights"), 4),
         {"/update_weights_from_disk": (200, {"success": True})},
     )
-    assert request.read() == b'{"model_path":"/weights","weight_version":"4","flush_cache":true}'
+    assert json.loads(request.read()) == {"model_path": "/weights", "weight_version": "4", "flush_cache": True}
 
 
 def test_weights_that_a_server_does_not_take_are_an_error_with_its_reason():
