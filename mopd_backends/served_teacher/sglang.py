@@ -42,7 +42,7 @@ class SglangTeacher:
                 entries = [[] for _ in of_tokens]
             rows = [[(token, log_prob) for log_prob, token, _ in row] for row in entries]
             return to_told(of_tokens, rows, question, vocabulary)
-        except (KeyError, TypeError, ValueError) as error:
+        except (IndexError, KeyError, TypeError, ValueError) as error:
             raise GeneratorError(f"an answer does not tell of every token of the sequence ({error!r})") from None
 
 

@@ -21,6 +21,12 @@ SUPPORT_LIMIT = 4095
 
 SEEDS = 2**63
 
+NOT_OURS = -1
+"""The version of weights that no trainer gave a server, in its answers."""
+
+_NO_ANSWER = (IndexError, KeyError, TypeError, ValueError, OverflowError)
+"""What reading an answer of another form may raise."""
+
 
 def sample_request(prompt_ids: Iterable[int], sampling: Sampling, seed: int, vocabulary: int) -> dict[str, Any]:
     """A request for one response. Raises `ConfigError` for sampling that SGLang cannot account for.
@@ -59,13 +65,21 @@ def prefill_request(input_ids: list[int]) -> dict[str, Any]:
 
 
 def read_sample(answer: Mapping[str, Any], sampling: Sampling) -> Sample:
-    """The response in an answer. Raises `GeneratorError` for one that is not what was asked for."""
+    """The response in an answer. Its version is `NOT_OURS` where the server was started with the weights.
+
+    Raises `GeneratorError` for an answer that is not what was asked for.
+    """
     meta = _meta(answer)
     reason = _finish_reason(meta)
     entries = _list(meta, "output_token_logprobs")
-    ids = np.array([entry[1] for entry in entries], dtype=np.int32)
+    try:
+        ids = np.array([entry[1] for entry in entries], dtype=np.int32)
+        log_probs = _log_probs(meta, entries, sampling)
+    except _NO_ANSWER as error:
+        raise GeneratorError(f"SGLang's answer has tokens of another form ({error!r})") from None
     _check_end(ids, reason, sampling)
-    return Sample(ids, _log_probs(meta, entries, sampling), reason, read_version(meta))
+    version = read_version(meta)
+    return Sample(ids, log_probs, reason, NOT_OURS if version is None else version)
 
 
 def read_scores(answer: Mapping[str, Any], token_ids: Iterable[int], vocabulary: int) -> NDArray[np.float32]:
@@ -76,15 +90,20 @@ def read_scores(answer: Mapping[str, Any], token_ids: Iterable[int], vocabulary:
     entries = _list(_meta(answer), "input_token_logprobs")
     asked = [int(token) for token in token_ids]
     renamed = [0 if token == vocabulary - 1 else token for token in asked]
-    if [entry[1] for entry in entries] not in (asked, renamed):
+    try:
+        scored = [entry[1] for entry in entries]
+        scores = np.array([entry[0] for entry in entries[1:]], dtype=np.float32)
+    except _NO_ANSWER as error:
+        raise GeneratorError(f"SGLang's answer has tokens of another form ({error!r})") from None
+    if scored not in (asked, renamed):
         raise GeneratorError(f"SGLang was to score {len(asked)} tokens, and scored {len(entries)} others")
-    return np.array([entry[0] for entry in entries[1:]], dtype=np.float32)
+    return scores
 
 
 def read_version(meta: Mapping[str, Any]) -> int | None:
     """The version of the weights; None for those that an engine was started with, if it gave them no number."""
     version = str(meta.get("weight_version"))
-    return int(version) if version.isdigit() else None
+    return int(version) if version.isdecimal() else None
 
 
 def _is_restricted(sampling: Sampling) -> bool:

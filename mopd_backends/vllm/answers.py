@@ -40,14 +40,15 @@ def read_sample(answer: dict[str, Any]) -> Sample:
         ids, reason, spans = choice["token_ids"], choice["finish_reason"], choice["weight_versions"]
         pairs = [(entry["token_id"], entry["logprob"]) for entry in choice["logprobs"]["content"]]
         logprobs = np.array([logprob for _, logprob in pairs], dtype=np.float32)
-    except (KeyError, TypeError, ValueError) as error:
+        token_ids = np.array(ids, dtype=np.int32)
+        version = read_version(spans[0]["version"]) if spans else NOT_OURS
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise GeneratorError(f"a response misses something or is of another form ({error!r})") from None
     if ids != [token for token, _ in pairs]:
         raise GeneratorError(f"a response of {len(ids)} tokens came with log-probabilities of other ones")
     if reason not in get_args(FinishReason):
         raise GeneratorError(f"a response ended with {reason!r}; known are {', '.join(get_args(FinishReason))}")
-    version = read_version(spans[0]["version"]) if spans else NOT_OURS
-    return Sample(np.array(ids, dtype=np.int32), logprobs, reason, version)
+    return Sample(token_ids, logprobs, reason, version)
 
 
 def read_score(answer: dict[str, Any], token_ids: Sequence[int]) -> NDArray[np.float32]:

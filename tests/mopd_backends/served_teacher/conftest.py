@@ -64,8 +64,8 @@ class Keep(torch.optim.SGD):
 class Scripted:
     """A server that answers in both engines' dialects with what a model in this process says.
 
-    fault: `nan`, `cut` or `foreign` spoil every answer. asked: the questions that scored something. max_logprobs: the
-    most likely tokens that vLLM would tell of.
+    fault: `nan`, `cut`, `foreign` or `form` spoil every answer. asked: the questions that scored something.
+    max_logprobs: the most likely tokens that vLLM would tell of.
     """
 
     def __init__(self, model, vocabulary=None, max_logprobs=20):
@@ -117,6 +117,8 @@ class Scripted:
             None,
             *([[table[at, min(token, self.size - 1)].item(), token + shift, None] for token in wanted] for at in rows),
         ]
+        if self.fault == "form":
+            meta["input_token_logprobs"] = [None, *([] for _ in rows)]
         return 200, {"meta_info": meta}
 
     def vllm(self, body):
@@ -132,7 +134,7 @@ class Scripted:
             for row, token in zip(self.scored(ids), ids[1:], strict=False):
                 chosen = {token, *row.topk(params["prompt_logprobs"]).indices.tolist()}
                 entries.append({str(one): {"logprob": row[one].item()} for one in chosen})
-            answer["prompt_logprobs"] = [None, *entries]
+            answer["prompt_logprobs"] = [None, *([["form"]] * len(entries) if self.fault == "form" else entries)]
         return 200, answer
 
     def close(self):

@@ -133,7 +133,12 @@ def test_another_vocabulary_is_refused_before_a_step(engine, vocabulary, scripte
 @pytest.mark.parametrize("engine", SUPPORTS)
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [("nan", "no numbers"), ("cut", "does not tell of every token"), ("foreign", "vocabulary has 40")],
+    [
+        ("nan", "no numbers"),
+        ("cut", "does not tell of every token"),
+        ("form", "does not tell of every token"),
+        ("foreign", "vocabulary has 40"),
+    ],
 )
 def test_an_answer_that_is_none_stops_the_step(engine, fault, said, scripted, new_teacher, learn):
     if (engine, fault) == ("vllm", "foreign"):

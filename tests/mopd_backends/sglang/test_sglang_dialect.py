@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mopd_backends.sglang.dialect import SUPPORT_LIMIT, read_sample, read_scores, sample_request, score_request
+from mopd_backends.sglang.dialect import (
+    NOT_OURS,
+    SUPPORT_LIMIT,
+    read_sample,
+    read_scores,
+    sample_request,
+    score_request,
+)
 from mopd_core.errors import ConfigError, GeneratorError
 from mopd_core.types import Sampling
 
@@ -14,7 +21,7 @@ PLAIN = Sampling(max_tokens=3)
 
 def answer(logprobs=(-0.5, -1.0, -0.25), ids=(4, 5, 6), reason="length", **meta):
     entries = [[logprob, token, None] for logprob, token in zip(logprobs, ids, strict=True)]
-    return {"meta_info": {"finish_reason": {"type": reason}, "output_token_logprobs": entries, **meta}}
+    return {"meta_info": {"finish_reason": {"type": reason}, "output_token_logprobs": entries} | meta}
 
 
 def test_nothing_but_the_given_stop_ids_ends_a_response():
@@ -77,8 +84,9 @@ def test_a_sample_has_its_ids_log_probs_reason_and_version():
     assert (sample.finish_reason, sample.version) == ("length", 12)
 
 
-def test_weights_that_a_server_was_started_with_may_have_no_version():
-    assert read_sample(answer(weight_version="default"), PLAIN).version is None
+def test_weights_that_a_server_was_started_with_are_of_no_trainers_version():
+    """An answer without a version counts; one of a server that was started again, as `default`, may not."""
+    assert read_sample(answer(weight_version="default"), PLAIN).version == NOT_OURS
 
 
 def test_log_probs_of_restricted_sampling_are_those_within_the_support():
@@ -96,8 +104,24 @@ def test_log_probs_of_restricted_sampling_are_those_within_the_support():
         (answer(reason="stop"), Sampling(3, stop_ids=(4, 5)), r"\[6\]"),
         (answer(), Sampling(4), "3 of 4"),
         (answer(), Sampling(3, top_k=2), "output_token_sampling_logprobs"),
+        (answer(output_token_logprobs=[None] * 3), PLAIN, "another form"),
+        (answer(output_token_logprobs=[[-0.5]] * 3), PLAIN, "another form"),
+        (answer(output_token_logprobs=[[-0.5, 2**40, None]] * 3), PLAIN, "another form"),
+        (answer(output_token_sampling_logprobs=["x"] * 3), Sampling(3, top_k=2), "another form"),
     ],
-    ids=["list", "error", "no log-probs", "reason", "other end token", "cut", "no support"],
+    ids=[
+        "list",
+        "error",
+        "no log-probs",
+        "reason",
+        "other end token",
+        "cut",
+        "no support",
+        "nothing",
+        "pairs",
+        "huge id",
+        "text",
+    ],
 )
 def test_an_answer_that_is_none_is_an_error(given, sampling, named):
     with pytest.raises(GeneratorError, match=named):
@@ -116,3 +140,9 @@ def test_the_last_token_of_a_vocabulary_may_come_back_as_token_0():
     assert read_scores({"meta_info": {"input_token_logprobs": entries}}, [3, 9], vocabulary=10).tolist() == [-1.5]
     with pytest.raises(GeneratorError, match="2 others"):
         read_scores({"meta_info": {"input_token_logprobs": entries}}, [3, 8], vocabulary=10)
+
+
+@pytest.mark.parametrize("entries", [[None, None], [[None], [-1.5]], [[None, 3, None], ["x", 4, None]]], ids=str)
+def test_scores_of_another_form_are_an_error(entries):
+    with pytest.raises(GeneratorError, match="another form"):
+        read_scores({"meta_info": {"input_token_logprobs": entries}}, [3, 4], vocabulary=10)

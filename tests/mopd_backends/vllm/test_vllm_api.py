@@ -120,8 +120,17 @@ def test_a_response_keeps_its_ids_log_probs_reason_and_first_version():
         ({"choices": [{}]}, "misses something"),
         (response(logprobs=(-0.5,)), "2 tokens came with log-probabilities of other ones"),
         (response(reason="error"), "ended with 'error'; known are stop, length, abort"),
+        (response(ids=(2**40, 1)), "of another form"),
+        (response() | {"choices": [response()["choices"][0] | {"weight_versions": ["7"]}]}, "of another form"),
     ],
-    ids=["no response", "empty response", "too few log-probabilities", "an unknown reason"],
+    ids=[
+        "no response",
+        "empty response",
+        "too few log-probabilities",
+        "an unknown reason",
+        "a huge id",
+        "a version of another form",
+    ],
 )
 def test_what_is_no_response_is_refused(answer, message):
     with pytest.raises(GeneratorError, match=message):
