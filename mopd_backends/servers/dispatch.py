@@ -219,7 +219,7 @@ class Dispatch(Generic[T]):
         reason = self._given_up()
         if reason is not None:
             raise GeneratorError(f"{reason} {_GO_ON}")
-        if self._waited_s > self._max_wait_s:
+        if self._waited_s > self._max_wait_s and not self._has_ready():
             raise GeneratorError(
                 f"no server could be asked for {self._waited_s:.0f} s ({self._servers[0].limits.section}.max_wait_s is "
                 f"{self._max_wait_s:g}): {self._statuses()}. {_GO_ON}"

@@ -85,6 +85,8 @@ class Handler(BaseHTTPRequestHandler):
         if OPTIONS["fault"] == "load":
             self.answer(400, {"error": "no such folder here"})
             return
+        if OPTIONS["fault"] == "hanging load":
+            time.sleep(600)
         TENSORS.clear()
         for file in Path(body["folder"]).glob("*.safetensors"):
             TENSORS.update(read_tensors(file.read_bytes()))

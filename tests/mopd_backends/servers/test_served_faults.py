@@ -208,6 +208,15 @@ def test_a_server_that_takes_no_weights_is_out(engines, synced, expected, prompt
     assert len(engine.state()["prompts"]) == asked
 
 
+def test_a_server_that_hangs_with_the_weights_does_not_stop_the_others(engines, synced, expected, prompts, seeds):
+    slow, other = engines(), engines()
+    generator = synced(slow, other, max_wait_s=2)
+    slow.set(fault="hanging load")
+    generator.sync_weights(ModuleWeights(tiny_student(seed=1)), 5)
+    assert stream_all(generator, prompts, seeds) == expected
+    assert slow.state()["loads"] == 2
+
+
 def test_where_no_server_takes_the_weights_the_sync_fails_at_once(engines, served):
     generator = served(engine := engines())
     engine.set(fault="load")
