@@ -137,7 +137,20 @@ def test_prompts_longer_than_a_server_takes_are_refused(engines, served, prompts
     assert generator.generate(prompts, Sampling(max_tokens=10), seeds=seeds)
 
 
-@pytest.mark.parametrize("url", ["node1:8000", "ftp://node1", "http://user:secret@node1:8000", "http://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "node1:8000",
+        "ftp://node1",
+        "http://user:secret@node1:8000",
+        "http://",
+        "http://node1:port",
+        "http://node1:80000",
+        "http://[::1",
+        "http://user:secret@[::1",
+        "http://node1:8000?key=secret",
+    ],
+)
 def test_addresses_have_to_be_addresses(served, url: str):
     with pytest.raises(ConfigError, match="such as http://node1:8000") as refused:
         served(url)
