@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from mopd_core.config.base import PluginConfig
+from mopd_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from mopd_backends.servers.api import ServerApi
@@ -79,6 +81,9 @@ class EngineConfig(PluginConfig):
         """
         raise NotImplementedError(f"{type(self).__name__} has to say which ServerApi it has")
 
+    def check_startable(self) -> None:
+        """Raise `ConfigError` where a server of this engine cannot be started here. Any may, unless an engine says."""
+
     def serve(self, run: RunConfig, port: int | None) -> int:
         """Serve what a run with this config samples from, until the server ends or Ctrl-C; returns its exit code.
 
@@ -93,3 +98,12 @@ class EngineConfig(PluginConfig):
         if self.urls and self.managed:
             raise ValueError("urls name servers that run already, managed starts one; give one of the two")
         return self
+
+
+def check_interpreter(python: Path) -> None:
+    """Raise `ConfigError` where `generator.python` is no program."""
+    if shutil.which(python) is None:
+        raise ConfigError(
+            f"generator.python is {str(python)!r}, which is no program that can be run; name the Python interpreter of "
+            "an environment that has the engine, such as .venv-vllm/bin/python"
+        )

@@ -30,7 +30,7 @@ from mopd_backends.servers.dispatch import Request
 from mopd_backends.servers.faults import Unavailable
 from mopd_backends.servers.fleet import Fleet
 from mopd_backends.servers.loop_thread import LoopThread
-from mopd_backends.servers.managed import ManagedServer, free_port, is_healthy
+from mopd_backends.servers.managed import ManagedServer, free_port, is_healthy, url_of
 from mopd_backends.servers.samples import check_sample, to_rollout
 from mopd_backends.servers.server import Limits, Server, Weights
 from mopd_backends.servers.weights import WeightFolders, lock_folder
@@ -238,9 +238,10 @@ def _start_managed(
         )
     if not ranks.first:
         return ranks.broadcast(""), _never
+    config.check_startable()
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
     command = api.command(engine_model(context.model_path, context.model_revision), port, context.longest_rollout)
+    url = url_of(command, port)
     server = ManagedServer(command, api.environment(), home / "server.log")
     stack.callback(server.stop)
     log.info("started a server at %s; its output goes to %s", url, home / "server.log")

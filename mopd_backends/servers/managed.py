@@ -45,6 +45,25 @@ def free_port() -> int:
         return port
 
 
+def url_of(command: Sequence[str], port: int) -> str:
+    """Where the server of a command line answers: on the loopback interface and `port`, if no flag says otherwise."""
+    said, named = _flag(command, "--host") or "127.0.0.1", _flag(command, "--port") or ""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(said, said)
+    place = int(named) if named.isdecimal() else port
+    return f"http://[{host}]:{place}" if ":" in host else f"http://{host}:{place}"
+
+
+def _flag(command: Sequence[str], name: str) -> str | None:
+    """The value of a flag, `--name VALUE` or `--name=VALUE`: the last one wins."""
+    found = None
+    for word, following in zip(command, [*command[1:], None], strict=True):
+        if word == name:
+            found = following
+        elif word.startswith(f"{name}="):
+            found = word.partition("=")[2]
+    return found
+
+
 def _compiled() -> str:
     """Where torch keeps compiled code by default: outside the temporary folder of one server, which goes with it."""
     return str(Path(tempfile.gettempdir(), f"torchinductor_{os.getuid()}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mopd_backends.servers.config import EngineConfig
+from mopd_backends.servers.config import EngineConfig, check_interpreter
 
 if TYPE_CHECKING:
     from mopd_backends.servers.api import ServerApi
@@ -31,3 +31,12 @@ class SglangConfig(EngineConfig):
         from mopd_backends.sglang.api import SglangApi
 
         return SglangApi(self, vocabulary, device, dtype)
+
+    def check_startable(self) -> None:
+        """Of another environment's interpreter only whether it is there is known here."""
+        from mopd_backends.sglang.version import check_installed
+
+        if self.python is None:
+            check_installed()
+        else:
+            check_interpreter(self.python)

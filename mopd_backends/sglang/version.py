@@ -18,9 +18,9 @@ def check_installed() -> None:
         version = installed_version("sglang")
     except PackageNotFoundError:
         raise ConfigError(
-            f"generator 'sglang' needs SGLang in this process, and it is not installed; supported is {TESTED}. Install "
-            "mopd[sglang], or start a server in another environment with `mopd serve` and give its address in "
-            "generator.urls"
+            f"generator 'sglang' needs SGLang, and it is not installed here; supported is {TESTED}. Install "
+            "mopd[sglang], give the addresses of servers in generator.urls, or, to start one, the interpreter of an "
+            "environment that has it in generator.python"
         ) from None
     check_version(version, "this environment")
 

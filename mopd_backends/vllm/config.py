@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from mopd_backends.servers.config import EngineConfig
+from mopd_backends.servers.config import EngineConfig, check_interpreter
 
 if TYPE_CHECKING:
     from mopd_backends.vllm.api import VllmApi
@@ -33,3 +33,12 @@ class VllmConfig(EngineConfig):
         from mopd_backends.vllm.api import VllmApi
 
         return VllmApi(self, vocabulary, device, dtype)
+
+    def check_startable(self) -> None:
+        """Of another environment's interpreter only whether it is there is known here."""
+        from mopd_backends.vllm.version import require_vllm
+
+        if self.python is None:
+            require_vllm()
+        else:
+            check_interpreter(self.python)

