@@ -190,7 +190,8 @@ def build_served(api: ServerApi, config: EngineConfig, context: ModelContext) ->
             stack.callback(lock_folder(config.sync_folder).release)
         folders = WeightFolders(config.sync_folder or home / "sync", context, writes=ranks.first)
         stack.callback(folders.close)
-        limits = Limits(config.request_timeout_s, config.max_wait_s, config.concurrency)
+        longest = context.longest_rollout
+        limits = Limits(config.request_timeout_s, config.max_wait_s, config.concurrency, longest=longest)
         key = api_key(config.api_key_env, "generator")
         servers = [Server(checked_url(url, "generator"), api, vocabulary, limits, key) for url in urls]
         fleet = Fleet(servers, config.max_wait_s, given_up)

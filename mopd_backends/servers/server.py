@@ -55,13 +55,14 @@ ANY = Weights(Path(), -1)
 class Limits:
     """request_s: one answer; load_s: taking a set of weights, in seconds; concurrency: requests in flight.
 
-    section: where these stand in a run's config.
+    section: where these stand in a run's config. longest: a prompt and its response may have so many tokens.
     """
 
     request_s: float
     load_s: float
     concurrency: int
     section: str = "generator"
+    longest: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -177,4 +178,10 @@ class Server:
             raise ConfigError(
                 f"server {self.url} serves {info.model!r} with a vocabulary of {info.vocabulary} entries; the student "
                 f"has {self.vocabulary}. Start it with the student's model, or correct generator.urls"
+            )
+        if info.max_length is not None and info.max_length < self.limits.longest:
+            raise ConfigError(
+                f"server {self.url} takes at most {info.max_length} tokens, and a prompt and its response may have "
+                f"{self.limits.longest}. Start it with a longer context, as `mopd serve` does with this config, or "
+                "lower rollout.max_prompt_tokens, or max_tokens of rollout.sampling and evaluation.sampling"
             )

@@ -21,7 +21,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-OPTIONS = {"vocabulary": 40, "told_vocabulary": 40, "max_length": 64, "delay_s": 0.0, "fault": None, "children": 0}
+OPTIONS = {"vocabulary": 40, "told_vocabulary": 40, "max_length": 128, "delay_s": 0.0, "fault": None, "children": 0}
 OPTIONS |= {"joins": False, "take_fault": None, "fault_at": 1, "fault_version": 5}
 STATE = {"weights": "initial", "version": None, "prompts": [], "in_flight": 0, "loads": 0, "peak": 0}
 STATE |= {"joined": 0, "buckets": [], "is_open": False, "beginning": None}

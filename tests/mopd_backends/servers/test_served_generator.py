@@ -120,6 +120,7 @@ def test_a_server_with_a_former_runs_weights_is_given_ours(engines, served, prom
         pytest.param({"told_vocabulary": 50}, "a vocabulary of 50 entries; the student has 40", id="told"),
         pytest.param({"told_vocabulary": None, "fault": "foreign"}, "token id 40", id="probed"),
         pytest.param({"fault": "garbage"}, "no ids", id="garbage"),
+        pytest.param({"max_length": 127}, "at most 127 tokens, and a prompt and its response may have 128", id="short"),
     ],
 )
 def test_a_server_of_another_model_is_refused_at_the_start(engines, served, options, message: str):
@@ -127,13 +128,13 @@ def test_a_server_of_another_model_is_refused_at_the_start(engines, served, opti
     with pytest.raises(ConfigError, match=message) as refused:
         served(engine, engines())
     assert engine.url in str(refused.value)
-    assert "generator.urls" in str(refused.value)
+    assert "Start it with" in str(refused.value)
 
 
 def test_prompts_longer_than_a_server_takes_are_refused(engines, served, prompts, seeds):
-    generator = served(engines(max_length=20), engines(max_length=None))
-    with pytest.raises(ConfigError, match="may have 22 tokens, and a server takes at most 20"):
-        generator.generate(prompts, SAMPLING, seeds=seeds)
+    generator = served(engines(max_length=128), engines(max_length=None))
+    with pytest.raises(ConfigError, match="may have 130 tokens, and a server takes at most 128"):
+        generator.generate(prompts, Sampling(max_tokens=120), seeds=seeds)
     assert generator.generate(prompts, Sampling(max_tokens=10), seeds=seeds)
 
 
