@@ -44,7 +44,9 @@ class Generator(Protocol):
     rollouts of `generate`, each exactly once, in any order. They are then judged while others are still being sampled.
     And it may have `score(sequences)`: from token ids, [T] int32 each, to the log-probabilities of every token but the
     first, [T - 1] float32 each, nats, at temperature 1 over the whole vocabulary. After every sync they are held
-    against the trainer's, so that weights which did not arrive stop the run.
+    against the trainer's, so that weights which did not arrive stop the run. One that samples in several places, each
+    with its own copy of the weights, may have `score_each(sequences)`, too: at least one list such as `score` gives,
+    one for every place.
     """
 
     def generate(

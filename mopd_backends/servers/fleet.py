@@ -6,11 +6,17 @@ What goes wrong in between is `dispatch`'s business. All methods run in one loop
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import httpx
 
 from mopd_backends.servers.dispatch import Dispatch, Request, T
+from mopd_backends.servers.faults import Unavailable
 from mopd_backends.servers.server import ANY, Server, Weights
 from mopd_core.errors import GeneratorError
+
+log = logging.getLogger(__name__)
 
 
 def _ignore(number: int, answer: object) -> None:
@@ -77,9 +83,28 @@ class Fleet:
         """Ask every request once, and hand its number and answer to `emit` when it comes. Raises as `Dispatch.run`."""
         await Dispatch(self.servers, requests, emit, self._current(), self._max_wait_s, self._given_up).run()
 
+    async def run_everywhere(self, questions: Sequence[Callable[[httpx.AsyncClient], Awaitable[T]]]) -> list[list[T]]:
+        """Ask all of every server that has the present weights: a list of answers for each; one that fails is out.
+
+        Raises `GeneratorError` as `Dispatch.run` does.
+        """
+        await self._settle(self._current())
+        asked = await asyncio.gather(*(self._ask_all(server, questions) for server in self.servers if server.ready))
+        return [answers for answers in asked if answers is not None]
+
     async def close(self) -> None:
         """Close the connections."""
         await asyncio.gather(*(server.close() for server in self.servers))
+
+    async def _ask_all(
+        self, server: Server, questions: Sequence[Callable[[httpx.AsyncClient], Awaitable[T]]]
+    ) -> list[T] | None:
+        try:
+            return [await server.ask(question) for question in questions]
+        except Unavailable as error:
+            log.warning("server %s is out until it answers again: %s", server.url, error)
+            server.count_out(str(error))
+            return None
 
     async def _settle(self, weights: Weights) -> None:
         await Dispatch[None](self.servers, (), _ignore, weights, self._max_wait_s, self._given_up).settle()

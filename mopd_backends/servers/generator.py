@@ -100,11 +100,16 @@ class ServedGenerator:
     def score(self, sequences: Sequence[NDArray[np.int32]]) -> list[NDArray[np.float32]]:
         """log p of every token but the first, [T - 1] float32 each, nats, at temperature 1, unrestricted.
 
-        Sequences are dealt out over the servers, so as many of them as servers reach all that are well.
+        Sequences are dealt out over the servers.
         """
         requests = [Request(number, self._scorer(ids.tolist())) for number, ids in enumerate(sequences)]
         scores = dict(self._answers(requests))
         return [scores[number] for number in range(len(sequences))]
+
+    def score_each(self, sequences: Sequence[NDArray[np.int32]]) -> list[list[NDArray[np.float32]]]:
+        """The same by every server that is well; by any that comes back where none of them answers."""
+        questions = [self._scorer(ids.tolist()) for ids in sequences]
+        return self._loop.run(self._fleet.run_everywhere(questions)) or [self.score(sequences)]
 
     def sync_weights(self, weights: WeightSource, version: int) -> None:
         """Have every server take the weights; one that cannot gets them before it samples again.

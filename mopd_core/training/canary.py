@@ -86,16 +86,29 @@ class Canary:
 
         The first check is of weights that both sides loaded from one place: what they differ by there is noise.
         """
+        return self.check_each(trainer, [generator], version)
+
+    def check_each(
+        self, trainer: NDArray[np.float32], places: Sequence[Sequence[NDArray[np.float32]]], version: int
+    ) -> dict[str, float]:
+        """The same of several copies of the weights, each judged by itself; the metrics are the worst one's."""
+        differences = [self._difference(trainer, scores) for scores in places]
+        means = [float(difference.mean()) for difference in differences]
+        for mean in means:
+            self._judge(mean, trainer, version)
+        if self._noise is None:
+            self._noise = max(means)
+        self._trainer = trainer
+        return {"canary/mean": max(means), "canary/max": max(float(difference.max()) for difference in differences)}
+
+    def _difference(
+        self, trainer: NDArray[np.float32], generator: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
         given, wanted = [len(each) for each in generator], [len(ids) - 1 for ids in self.probe]
         if given != wanted:
             raise GeneratorError(f"generator {self._name!r} scored {given} tokens of the probe; there are {wanted}")
-        difference = np.abs(np.concatenate(generator) - trainer)
-        mean = float(difference.mean())
-        self._judge(mean, trainer, version)
-        if self._noise is None:
-            self._noise = mean
-        self._trainer = trainer
-        return {"canary/mean": mean, "canary/max": float(difference.max())}
+        difference: NDArray[np.float32] = np.abs(np.concatenate(generator) - trainer)
+        return difference
 
     def _judge(self, mean: float, trainer: NDArray[np.float32], version: int) -> None:
         if not mean <= self._tolerance:

@@ -312,10 +312,12 @@ class Loop:
         score = getattr(self.parts.generator, "score", None)
         if score is None:
             return {}
+        score_each = getattr(self.parts.generator, "score_each", None)
         trainer = self._canary.trainer_scores(self.parts.student)
         with plugin_boundary(f"generator {self.config.generator.name!r}"):
-            scores = score(self._canary.probe)
-        return self._canary.check(trainer, scores, version)
+            probe = self._canary.probe
+            places = [score(probe)] if score_each is None else score_each(probe)
+        return self._canary.check_each(trainer, places, version)
 
     def _save_rollouts(
         self,

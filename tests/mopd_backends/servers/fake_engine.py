@@ -2,8 +2,8 @@
 
 What it answers is a function of its weights (a digest of the tensors that it was given last, however they came), the
 prompt and the seed, so a rollout tells which weights made it. OPTIONS is JSON: vocabulary, told_vocabulary, max_length,
-delay_s, fault, children, joins; take_fault: what goes wrong at bucket `fault_at` of version `fault_version`.
-`POST /set` changes them while it runs. Standard library alone, so that it starts at once.
+delay_s, fault, children, joins, score_shift; take_fault: what goes wrong at bucket `fault_at` of version
+`fault_version`. `POST /set` changes them while it runs. Standard library alone, so that it starts at once.
 
 Engines that join process groups need torch, which takes its time: `fake_engine.py` without arguments imports it once,
 and forks an engine for every line `PORT OPTIONS` that it reads, whose process id it prints.
@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 OPTIONS = {"vocabulary": 40, "told_vocabulary": 40, "max_length": 128, "delay_s": 0.0, "fault": None, "children": 0}
-OPTIONS |= {"joins": False, "take_fault": None, "fault_at": 1, "fault_version": 5}
+OPTIONS |= {"score_shift": 0.0, "joins": False, "take_fault": None, "fault_at": 1, "fault_version": 5}
 STATE = {"weights": "initial", "version": None, "prompts": [], "in_flight": 0, "loads": 0, "peak": 0}
 STATE |= {"joined": 0, "buckets": [], "is_open": False, "beginning": None}
 TENSORS = {}
@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path in ("/join", "/begin", "/take", "/end", "/leave"):
             getattr(self, self.path[1:])(body)
         elif self.path == "/score":
-            self.answer(200, {"scores": [-0.5 * token for token in body["ids"][1:]]})
+            self.answer(200, {"scores": [-0.5 * token - OPTIONS["score_shift"] for token in body["ids"][1:]]})
         else:
             self.sample(body)
 

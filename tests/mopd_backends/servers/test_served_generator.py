@@ -89,6 +89,18 @@ def test_scores_come_in_order_from_all_servers(engines, served):
     assert [score.tolist() for score in scores] == [[-0.5 * token for token in ids[1:]] for ids in sequences]
 
 
+def test_every_server_that_is_well_scores(engines, served):
+    servers = [engines() for _ in range(4)]
+    generator = served(*servers, max_wait_s=5)
+    servers[0].set(score_shift=1.0)
+    servers[1].kill()
+    sequences = [np.arange(n, n + 4, dtype=np.int32) for n in range(2)]
+    right = [[-0.5 * token for token in ids[1:]] for ids in sequences]
+    shifted = [[value - 1.0 for value in row] for row in right]
+    scores = [[row.tolist() for row in place] for place in generator.score_each(sequences)]
+    assert scores == [shifted, right, right]
+
+
 def test_synced_weights_are_the_ones_that_sample(engines, served, prompts, seeds, tmp_path):
     pair = engines(), engines()
     generator = served(*pair)

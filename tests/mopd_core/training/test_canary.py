@@ -106,6 +106,18 @@ def test_a_planted_fault_is_caught_at_the_first_sync(canary, fault, size):
         check(canary, student, model, 1)
 
 
+def test_one_stale_copy_among_many_is_caught(canary):
+    student = tiny_student()
+    old = engine(student)
+    canary.check_each(canary.trainer_scores(student), [scores_of(old, canary.probe)] * 20, 0)
+    take_step(student, 1e-3)
+    trainer, fresh = canary.trainer_scores(student), scores_of(engine(student), canary.probe)
+    with pytest.raises(GeneratorError, match="version 1"):
+        canary.check_each(trainer, [*[fresh] * 19, scores_of(old, canary.probe)], 1)
+    metrics = canary.check_each(trainer, [fresh] * 20, 1)
+    assert metrics == pytest.approx(canary.check(trainer, fresh, 1))
+
+
 def test_a_small_step_is_told_from_noise_though_it_is_within_tolerance():
     """In bf16 sides differ; what is left of a change that did not arrive is larger than that."""
     canary = Canary("scripted", probe_of(prompts()), CPU, torch.bfloat16)
