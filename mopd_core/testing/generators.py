@@ -29,6 +29,7 @@ from torch import Tensor
 
 from mopd_core.interfaces import Generator
 from mopd_core.testing.suite import ConformanceSuite
+from mopd_core.training.canary import Canary
 from mopd_core.types import Prompt, Rollout, Sampling
 
 PLAIN = Sampling(max_tokens=12)
@@ -77,6 +78,17 @@ def fresh_log_probs(model: Any, prompt: Prompt, rollout: Rollout, sampling: Samp
     logits = response_logits(model, prompt, rollout)
     chosen = [restrict(row, sampling)[int(token)] for row, token in zip(logits, rollout.token_ids, strict=True)]
     return torch.stack(chosen).numpy()
+
+
+@torch.no_grad()
+def _fresh_scores(model: Any, sequences: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+    """What `score` should give, one sequence after the other: a forward pass of the model over each alone."""
+    found = []
+    for sequence in sequences:
+        ids = torch.from_numpy(sequence.astype(np.int64)).to(model.device)
+        log_p = model(input_ids=ids[None]).logits[0, :-1].float().log_softmax(-1)
+        found.append(log_p.gather(-1, ids[1:, None])[:, 0].cpu().numpy())
+    return np.concatenate(found)
 
 
 def ids_of(groups: Sequence[Sequence[Rollout]]) -> list[list[list[int]]]:
@@ -230,6 +242,26 @@ class GeneratorSuite(ConformanceSuite):
         assert [rollout.logprobs.tolist() for group in before for rollout in group] != [
             rollout.logprobs.tolist() for group in after for rollout in group
         ]
+
+    def test_scores_are_those_of_a_fresh_forward_pass_before_and_after_a_sync(
+        self, generator: Generator, prompts: Sequence[Prompt], model: Any
+    ) -> None:
+        """`score` is optional; the canary holds it against the trainer's after every sync."""
+        score = getattr(generator, "score", None)
+        if score is None:
+            pytest.skip("it has no `score`")
+        sequences = [prompt.token_ids for prompt in prompts]
+        canary = Canary("under test", sequences, model.device, torch.float32, tolerance=self.tolerance)
+        before = _fresh_scores(model, sequences)
+        canary.check(before, score(sequences), 0)
+        changed = copy.deepcopy(model)
+        with torch.no_grad():
+            for parameter in changed.parameters():
+                parameter.mul_(1.25)
+        generator.sync_weights(ModuleWeights(changed), 7)
+        after = _fresh_scores(changed, sequences)
+        assert np.abs(after - before).mean() > 10 * self.tolerance
+        canary.check(after, score(sequences), 7)
 
     def test_can_be_closed_twice(self, generator: Generator) -> None:
         generator.close()
