@@ -74,6 +74,8 @@ class EnvironmentGenerator:
         played.open()
         if hasattr(inner, "score"):
             self.score = inner.score
+        if hasattr(inner, "score_each"):
+            self.score_each = inner.score_each
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, seeds: Sequence[Sequence[int]]

@@ -102,6 +102,13 @@ class TestConformance(GeneratorSuite):
         return [*prompts_of("sums_env"), *prompts_of("odd_env", n=1)]
 
 
+def test_it_scores_as_the_other_generator_does(player, tokenizer):
+    inner = Scripted(tokenizer, [])
+    inner.score, inner.score_each = (lambda sequences: ["one"]), (lambda sequences: [["one"], ["one"]])
+    mine = player(inner)
+    assert (mine.score([]), mine.score_each([])) == (["one"], [["one"], ["one"]])
+
+
 def test_an_episode_of_one_turn_is_the_other_generators_rollout(player, hf, prompts_of, sampling):
     prompts = prompts_of("sums_env")
     for mine, theirs in zip(
