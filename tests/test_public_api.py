@@ -10,16 +10,19 @@ import sys
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Literal, TypeVar, get_origin, is_typeddict
 
 import pytest
 
 import mopd_core
+from mopd_core.testing.suite import ConformanceSuite
 
 PINNED = Path(__file__).with_name("public_api.txt")
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-SUITES = "mopd_core.testing."
+GUIDE = PAGE.with_name("plugins.md")
+SUITES = "mopd_core.testing"
 OURS = ("mopd_core", "mopd_verifiers", "mopd_backends")
 ROOT = Path(__file__).parents[1]
 PLUGINS = ROOT / "plugins"
@@ -48,14 +51,15 @@ def exported(module: ModuleType) -> list[str]:
 
 
 def modules() -> dict[str, list[str]]:
-    """The public modules, but for the suites, and what is public in each: what its row names, or else all of it."""
+    """The public modules and what is public in each: what its row names, or else all of it; the suites come last."""
     found = {}
     for names, said in table("| Module |"):
         for name in names:
-            if f"{name}." != SUITES:
+            if name != SUITES:
                 own = exported(import_module(name))
                 found[name] = sorted({*own} & {*said}) or own
-    return found
+    suites = sorted(found.name for found in iter_modules(import_module(SUITES).__path__, f"{SUITES}."))
+    return found | {name: exported(import_module(name)) for name in suites}
 
 
 def signature(name: str, value: object) -> str:
@@ -64,15 +68,26 @@ def signature(name: str, value: object) -> str:
 
 
 def is_ours(member: object) -> bool:
-    function = member.fget if isinstance(member, property) else member
+    function = member.fget if isinstance(member, property) else inspect.unwrap(member)  # type: ignore[arg-type]
     is_callable = inspect.isfunction(function) or inspect.ismethod(function)
     return is_callable and str(function.__module__).split(".")[0] in OURS
+
+
+def suite_lines(name: str, value: type) -> list[str]:
+    """What a subclass may set, then the fixtures that it gives and the checks that it may leave out by name."""
+    own = {each: member for each, member in vars(value).items() if not each.startswith("_")}
+    settings = [each for each, member in own.items() if not callable(member) and not isinstance(member, classmethod)]
+    # A fixture is a function or an object around one, which depends on the version of pytest.
+    methods = [signature(f"{name}.{each}", inspect.unwrap(own[each])) for each in own if is_ours(own[each])]
+    return [name, *(f"{name}.{each}" for each in sorted(settings)), *sorted(methods)]
 
 
 def class_lines(name: str, value: type) -> list[str]:
     """How it is made, or what an error derives from; fields of configs and protocols; methods and properties."""
     if is_typeddict(value):
         return [f"{name}({', '.join(value.__annotations__)})"]
+    if issubclass(value, ConformanceSuite):
+        return suite_lines(name, value)
     if issubclass(value, Exception):
         return [f"{name}({', '.join(base.__name__ for base in value.__bases__)})"]
     if "__pydantic_fields__" in vars(value):
@@ -123,14 +138,15 @@ def test_the_page_lists_exactly_what_is_public() -> None:
     assert {name for names, _ in table("| Name |") for name in names} == set(mopd_core.__all__)
 
 
-def test_plugins_import_what_is_public_alone() -> None:
+def test_plugins_and_their_guide_import_what_is_public_alone() -> None:
     public = {f"{module}.{name}" for module, names in modules().items() for name in names}
     public |= {f"mopd_core.{name}" for name in mopd_core.__all__}
-    for file in [*sorted(PLUGINS.glob("*/mopd_*/**/*.py")), *sorted(TEMPLATES.glob("*/*.py.jinja"))]:
+    sources = [*sorted(PLUGINS.glob("*/mopd_*/**/*.py")), *sorted(TEMPLATES.glob("*/*.py.jinja")), GUIDE]
+    for file in sources:
         code = re.sub(r"{{.*?}}", "", file.read_text(encoding="utf-8"))
         imports = re.findall(r"^\s*from (\S+) import (\([^)]+\)|.+)", code, re.MULTILINE)
         imported = {f"{module}.{name}" for module, names in imports for name in re.findall(r"\w+", names)}
-        own = {name for name in imported if name.split(".")[0] in OURS and not name.startswith(SUITES)}
+        own = {name for name in imported if name.split(".")[0] in OURS}
         assert own <= public, f"{file.relative_to(ROOT)} imports {', '.join(sorted(own - public))}"
 
 
