@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
 import pluggy
+import yaml
 
 from mopd_core import hookspecs
 from mopd_core.boundary import plugin_boundary, said_by
@@ -29,6 +31,7 @@ ContextT = TypeVar("ContextT")
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
 
 OWN_DISTRIBUTION = "mopd"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ENTRY_POINT_GROUP = "mopd"
 DISABLE_VARIABLE = "MOPD_DISABLE_PLUGINS"
 KINDS = ("generators", "verifiers", "selectors", "divergences", "teachers", "objectives", "trackers", "datasets")
@@ -95,6 +98,15 @@ def lazy(path: str) -> Callable[[Any, Any], Any]:
     return factory
 
 
+def name_fault(name: object) -> str | None:
+    """Why a plugin cannot be called so in a config or on the command line; None where it can."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return "a name is letters, digits, dots, hyphens and underscores, beginning with a letter or digit"
+    if not isinstance(yaml.safe_load(name), str):
+        return f"a config would read that as {yaml.safe_load(name)!r}, and not as a name"
+    return None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the nearest known name, or nothing."""
     folded = {other.casefold(): other for other in known}
@@ -112,8 +124,13 @@ class Registry(Generic[T, ContextT]):
         self._entries: dict[str, Registration[T, ContextT]] = {}
 
     def add(self, name: str, config_type: type[ConfigT], factory: Callable[[ConfigT, ContextT], T]) -> None:
-        """Register an implementation. Raises `PluginError` for a taken name, or a config of another kind."""
+        """Register an implementation.
+
+        Raises `PluginError` for a name that cannot be used or is taken, or a config of another kind.
+        """
         source = self.source or Distribution("?", "?", "?")
+        if fault := name_fault(name):
+            raise PluginError(f"{source} registers a {self.kind[:-1]} as {name!r}: {fault}. {source.remedy}")
         if not (isinstance(config_type, type) and issubclass(config_type, self.base)):
             raise PluginError(
                 f"{source} registers {self.kind[:-1]} {name!r} with the config {config_type!r}; "

@@ -19,13 +19,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mopd_core import __version__
 from mopd_core.errors import ConfigError
-from mopd_core.registry import Registries, did_you_mean
+from mopd_core.registry import Registries, did_you_mean, name_fault
 from mopd_core.scaffold.kinds import EXAMPLES, Example
 
 LICENSES = ("MIT", "Apache-2.0")
 LONGEST_NAME = 30
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _PREFIX = "mopd-"
+_FOLDERS = ("build", "dist", "runs", "tests")
+"""Folders beside the package: its tests, and those that .gitignore leaves out, as a build then does too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,14 @@ def _check_name(name: str) -> None:
 
 def _check_is_free(project: Project, registries: Registries) -> None:
     package, plugin, noun = project.package, project.plugin, project.example.noun
+    if fault := name_fault(plugin):
+        raise ConfigError(
+            f"the name {project.name!r} cannot be used, as the plugin would be called {plugin!r}: {fault}"
+        )
+    if package in _FOLDERS:
+        raise ConfigError(
+            f"the name {project.name!r} cannot be used: the folder {package!r} has another use there; choose another"
+        )
     if keyword.iskeyword(package) or package in sys.stdlib_module_names or find_spec(package) is not None:
         raise ConfigError(
             f"the name {project.name!r} cannot be used: Python has a module {package!r} here; choose another"
