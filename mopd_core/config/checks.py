@@ -7,25 +7,55 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
-from typing import cast
+from typing import NamedTuple, cast
 
+from mopd_core.boundary import plugin_boundary, sources_named
 from mopd_core.bundled import MODELS
 from mopd_core.config.base import PluginChoice
-from mopd_core.config.compose import PLUGIN_SECTIONS, RunConfig
+from mopd_core.config.choices import choices_in
+from mopd_core.config.compose import RunConfig
 from mopd_core.divergences.config import DivergenceConfig
-from mopd_core.errors import ConfigError
+from mopd_core.errors import ConfigError, PluginError
 from mopd_core.objectives.config import DistillConfig, WeightedSumConfig
+from mopd_core.registry import Registries
 
 
-def check(config: RunConfig) -> None:
-    """Raise `ConfigError` for a combination of settings that cannot work."""
-    _check_step_size(config)
-    _check_needed_settings(config)
+def check(config: RunConfig, registries: Registries) -> None:
+    """Raise `ConfigError` for a combination of settings that cannot work.
+
+    Every plugin that is chosen is asked, wherever that is. Raises `PluginError` for one whose answer is a fault.
+    """
+    chosen = [_Chosen(_noun(choice, registries), choice) for _, choice in choices_in(config)]
+    with sources_named(registries):
+        for one in chosen:
+            _check_step_size(config, one)
+        for one in chosen:
+            _check_needed_settings(config, one)
     _check_once("routed_verifiers", [config.verifier, *config.routed_verifiers])
     _check_once("tracking.trackers", config.tracking.trackers)
     _check_guard(config)
     _check_estimator(config)
-    _check_conflicts(config)
+    with sources_named(registries):
+        for one in chosen:
+            _check_conflict(config, one)
+
+
+class _Chosen(NamedTuple):
+    """A plugin that the config chooses. noun: its kind, in the singular."""
+
+    noun: str
+    choice: PluginChoice
+
+    def __str__(self) -> str:
+        return f"{self.noun} {self.choice.name!r}"
+
+
+def _noun(choice: PluginChoice, registries: Registries) -> str:
+    return next(
+        entry.kind[:-1]
+        for entry in registries.entries()
+        if entry.name == choice.name and isinstance(choice, entry.config_type)
+    )
 
 
 _OWN_OF_A_MODEL = ("training.lr", "training.steps", "rollout.sampling.max_tokens")
@@ -51,8 +81,9 @@ def _setting(config: RunConfig, path: str) -> object:
     return reduce(getattr, path.split("."), cast("object", config))
 
 
-def _check_step_size(config: RunConfig) -> None:
-    for section, choice in (("selector", config.selector), ("objective", config.objective)):
+def _check_step_size(config: RunConfig, chosen: _Chosen) -> None:
+    choice = chosen.choice
+    with plugin_boundary(str(chosen)):
         for path, smallest in (
             ("rollout.group_size", choice.min_group_size()),
             ("rollout.prompts", choice.min_prompts()),
@@ -60,27 +91,31 @@ def _check_step_size(config: RunConfig) -> None:
             size = cast("int", _setting(config, path))
             if size < smallest:
                 raise ConfigError(
-                    f"{path} is {size}, but {section} {choice.name!r} needs at least {smallest}: "
-                    f"raise {path}, or choose another {section}"
+                    f"{path} is {size}, but {chosen} needs at least {smallest}: "
+                    f"raise {path}, or choose another {chosen.noun}"
                 )
 
 
-def _check_needed_settings(config: RunConfig) -> None:
-    for section in PLUGIN_SECTIONS:
-        choice: PluginChoice = getattr(config, section.field)
-        for path in sorted(choice.needed_settings):
-            if not _setting(config, path):
-                raise ConfigError(
-                    f"{path} is empty, and without it {section.field} {choice.name!r} has nothing to work with: "
-                    f"set {path}, or choose another {section.field}"
-                )
+def _check_needed_settings(config: RunConfig, chosen: _Chosen) -> None:
+    for path in sorted(chosen.choice.needed_settings):
+        try:
+            setting = _setting(config, path)
+        except AttributeError:
+            raise PluginError(
+                f"{chosen} needs the setting {path!r}, and a run's config has none of that name"
+            ) from None
+        if not setting:
+            raise ConfigError(
+                f"{path} is empty, and without it {chosen} has nothing to work with: "
+                f"set {path}, or choose another {chosen.noun}"
+            )
 
 
-def _check_conflicts(config: RunConfig) -> None:
-    for section in PLUGIN_SECTIONS:
-        choice: PluginChoice = getattr(config, section.field)
-        if (reason := choice.conflict(config)) is not None:
-            raise ConfigError(f"{section.field} {choice.name!r}: {reason}")
+def _check_conflict(config: RunConfig, chosen: _Chosen) -> None:
+    with plugin_boundary(str(chosen)):
+        reason = chosen.choice.conflict(config)
+    if reason is not None:
+        raise ConfigError(f"{chosen}: {reason}")
 
 
 def _check_once(where: str, choices: Sequence[PluginChoice]) -> None:

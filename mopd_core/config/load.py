@@ -49,7 +49,7 @@ def load_config(
     given = [choice_layer(choices or {}), option_layer(options)]
     base = read_tree(file) if file else stored if stored is not None else read_tree(_bundled_recipe(given, registries))
     config = validate(merge([default_layer(composed), base, *given], registries), composed, registries)
-    check(config)
+    check(config, registries)
     return config
 
 

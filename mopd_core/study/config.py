@@ -134,7 +134,7 @@ def _combinations(search: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any
 def _checked(who: str, tree: Tree, composed: type[RunConfig], registries: Registries) -> RunConfig:
     try:
         config = validate(tree, composed, registries)
-        check(config)
+        check(config, registries)
     except ConfigError as error:
         raise ConfigError("\n".join(f"{who}: {line}" for line in str(error).splitlines())) from None
     return config

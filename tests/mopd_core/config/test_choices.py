@@ -35,6 +35,9 @@ class Slow(PluginConfig):
     limit: float = 5.0
     """Seconds."""
 
+    def conflict(self, run: Any) -> str | None:
+        return "it is too slow for two steps; take more" if run.training.steps == 2 else None
+
 
 class Share(ConfigModel):
     """One of several."""
@@ -125,6 +128,22 @@ def test_a_default_choice_is_typed_as_well(holders: Registries):
 def test_a_default_that_is_not_installed_is_named(holders: Registries):
     holders["verifiers"].discard(holders["verifiers"].get("math").source)
     assert mistake(holders, "cached").startswith("no verifier is called 'math'; installed: cached, panel, slow.")
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"verifier": "slow"},
+        {"routed_verifiers": ["slow"]},
+        {"verifier": {"name": "panel", "shares": [{"judge": "slow"}]}},
+    ],
+    ids=["the run's", "routed", "nested"],
+)
+def test_every_choice_is_asked_whether_it_fits_the_run(holders: Registries, tree: Any):
+    load_config(None, holders, stored={"data": "bundled", **tree})
+    with pytest.raises(ConfigError) as raised:
+        load_config(None, holders, stored={"data": "bundled", "training": {"steps": 2}, **tree})
+    assert str(raised.value) == "verifier 'slow': it is too slow for two steps; take more"
 
 
 def test_every_choice_is_found_with_its_path(holders: Registries):
