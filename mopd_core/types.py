@@ -121,6 +121,7 @@ class Verdict:
             raise ValueError(f"a verdict's status is {self.status!r}; allowed: {', '.join(get_args(Status))}")
         if not (math.isfinite(self.reward) and 0.0 <= self.reward <= 1.0):
             raise ValueError(f"a verdict's reward is {self.reward!r}; allowed: a number in [0, 1]")
+        object.__setattr__(self, "reward", float(self.reward))  # A NumPy number or a truth value could not be saved.
 
 
 @dataclass(frozen=True, slots=True)

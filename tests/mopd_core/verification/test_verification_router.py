@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
 from mopd_core.errors import DataError, VerifierError
@@ -57,6 +58,11 @@ def test_an_aborted_rollout_is_unknown_and_not_looked_at():
     assert [verdict.status for verdict in verdicts] == ["unknown", "passed"]
     assert verdicts[0].reward == 0.0
     assert verifier.batches == [["x"]]
+
+
+@pytest.mark.parametrize("reward", [np.float32(1), np.float64(1), np.int64(1), True, 1])
+def test_a_reward_of_any_kind_of_number_is_kept_as_a_float(reward):
+    assert type(Verdict(reward, "passed").reward) is float
 
 
 def test_nothing_to_verify_calls_no_verifier():
