@@ -125,7 +125,7 @@ def load_data(config: RunConfig, registries: Registries, tokenizer: Any, folder:
         asked = [replace(prompt, messages=request_summary(config.context, prompt.messages)) for prompt in prompts]
         drop = config.rollout.overlong_prompts == "drop"
         options = config.model.chat_template_options
-        return encode_prompts(asked, tokenizer, options, config.rollout.max_prompt_tokens, drop)
+        return encode_prompts(asked, config.data.name, tokenizer, options, config.rollout.max_prompt_tokens, drop)
 
     train, held_out = prepare(sets.train), prepare(sets.held_out)
     return DataSets(train, held_out, len(sets.train) + len(sets.held_out) - len(train) - len(held_out))

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from mopd_core.boundary import plugin_boundary
+from mopd_core.boundary import plugin_boundary, said_by
 from mopd_core.chat import TemplateOptions, encode_chat
 from mopd_core.errors import ConfigError, DataError, GeneratorError
 from mopd_core.interfaces import Generator, PeerSelector, Tokenizer
@@ -36,10 +36,13 @@ class Contexts:
 
 
 def encode_prompts(
-    prompts: Sequence[Prompt], tokenizer: Tokenizer, options: TemplateOptions, longest: int, drop: bool
+    prompts: Sequence[Prompt], source: str, tokenizer: Tokenizer, options: TemplateOptions, longest: int, drop: bool
 ) -> list[Prompt]:
-    """Fill in the token ids; prompts over `longest` tokens are left out if `drop`, and else raise `ConfigError`."""
-    encoded = [prompt.with_token_ids(encode_chat(tokenizer, prompt.messages, options)) for prompt in prompts]
+    """Fill in the token ids; prompts over `longest` tokens are left out if `drop`, and else raise `ConfigError`.
+
+    source: the data set's name. Raises `DataError` for a prompt that the model's chat template or tokenizer refuses.
+    """
+    encoded = [_encode(prompt, source, tokenizer, options) for prompt in prompts]
     kept = [prompt for prompt in encoded if len(prompt.token_ids) <= longest]
     if len(kept) < len(encoded) and not drop:
         worst = max(encoded, key=lambda prompt: len(prompt.token_ids))
@@ -51,6 +54,24 @@ def encode_prompts(
     if encoded and not kept:
         raise DataError(f"all {len(encoded)} prompts are longer than rollout.max_prompt_tokens = {longest}; raise it")
     return kept
+
+
+def _encode(prompt: Prompt, source: str, tokenizer: Tokenizer, options: TemplateOptions) -> Prompt:
+    try:
+        ids = encode_chat(tokenizer, prompt.messages, options)
+    except Exception as error:  # A boundary: a chat template is a program of the model's, and refuses as it likes.
+        half = not all(_is_whole(message["content"]) for message in prompt.messages)
+        why = "its text holds half of a surrogate pair, which is no character" if half else said_by(error)
+        raise DataError(
+            f"prompt {prompt.id!r} of dataset {source!r} cannot be put into the model's chat template: {why}. Repair "
+            "its messages or model.chat_template_options, or take another model"
+        ) from error
+    return prompt.with_token_ids(ids)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether all of a text can be encoded."""
+    return text == text.encode("utf-8", "ignore").decode()
 
 
 def training_seeds(prompts: Sequence[Prompt], group_size: int, seed: int, step: int) -> list[list[int]]:

@@ -15,6 +15,11 @@ FILES = {
     "bad-gold.jsonl": [{"prompt": "1+1", "reference": "2"}, {"prompt": "1+2", "reference": "?? not a number ??"}],
     "long.jsonl": [{"prompt": "1+1;" * 40, "reference": "2"}, {"prompt": "1+1", "reference": "2"}],
     "empty.jsonl": [],
+    "half.jsonl": [{"prompt": "1+1 \ud800", "reference": "2"}, {"prompt": "1+2", "reference": "3"}],
+    "roles.jsonl": [
+        {"prompt": [{"role": "tool", "content": "7"}, {"role": "user", "content": f"7+{n}"}], "reference": 7 + n}
+        for n in range(3)
+    ],
 }
 
 
@@ -52,6 +57,14 @@ MISTAKES = {
     "an option of another plugin": Mistake(
         options("teacher.current_weight=0.5"),
         ("teacher.current_weight is an option of teacher 'trust-region', not of the chosen 'ema'",),
+    ),
+    "a question with half a character": Mistake(
+        of_file("half.jsonl", "data.held_out=1"),
+        ("of dataset 'table' cannot be put into the model's chat template", "half of a surrogate pair"),
+    ),
+    "a role that the model's chat template refuses": Mistake(
+        of_file("roles.jsonl", "data.held_out=1"),
+        ("a message's role is tool; allowed: system, user, assistant", "Repair its messages or model.chat_template"),
     ),
     "a missing config file": Mistake(
         ("none.yaml",), ("config file none.yaml cannot be read", "No such file or directory")
