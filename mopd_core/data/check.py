@@ -39,6 +39,9 @@ def _fault(prompt: object) -> str | None:
         return f"with the id {prompt.id!r}; it has to be text that is not empty"
     if not isinstance(prompt.messages, Sequence) or not prompt.messages:
         return f"(id {prompt.id!r}) without messages; it needs at least one"
+    verifier: object = prompt.verifier
+    if verifier is not None and not isinstance(verifier, str):
+        return f"(id {prompt.id!r}) with the verifier {verifier!r:.100}; it has to be a name, or None"
     for message in prompt.messages:
         if not _is_message(message):
             return (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from mopd_core.errors import SelectorError
-from mopd_core.types import Peer, PeerSelection, RolloutGroup
+from mopd_core.types import Form, Peer, PeerSelection, Role, RolloutGroup
 
 
 def check_selections(
@@ -18,7 +19,8 @@ def check_selections(
     if fault := _misfit(selections):
         raise SelectorError(
             f"selector {selector_name!r} returned {fault}; it has to return a list of PeerSelection a group, "
-            "with tuples of Peer whose group and index are whole numbers"
+            "with tuples of Peer whose group and index are whole numbers, whose role is "
+            f"{' or '.join(get_args(Role))}, and whose form is {' or '.join(get_args(Form))}"
         )
     if len(selections) != len(groups):
         raise SelectorError(
@@ -53,12 +55,21 @@ def _misfit(selections: object) -> str | None:
             if not isinstance(selection, PeerSelection):
                 return f"a {type(selection).__name__} for a target"
             peers: object = selection.peers
-            if not isinstance(peers, Sequence):
+            if not isinstance(peers, tuple):
                 return f"a {type(peers).__name__} as peers"
             for peer in selection.peers:
-                if not isinstance(peer, Peer) or type(peer.group) is not int or type(peer.index) is not int:
+                if not _is_peer(peer):
                     return f"the peer {peer!r:.100}"
     return None
+
+
+def _is_peer(peer: object) -> bool:
+    return (
+        isinstance(peer, Peer)
+        and type(peer.group) is type(peer.index) is int
+        and peer.role in get_args(Role)
+        and peer.form in get_args(Form)
+    )
 
 
 def _fault(groups: Sequence[RolloutGroup], number: int, target: int, peer: Peer) -> str | None:

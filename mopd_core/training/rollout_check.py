@@ -20,7 +20,10 @@ def check_rollout(generator_name: str, prompt_id: str, rollout: object, vocabula
 def _fault(rollout: object, vocabulary: int) -> str | None:
     if not isinstance(rollout, Rollout):
         return f"a {type(rollout).__name__} in place of a Rollout"
-    ids, logprobs = rollout.token_ids, rollout.logprobs
+    ids, logprobs, own = rollout.token_ids, rollout.logprobs, rollout.own
+    text: object = rollout.text
+    if not isinstance(text, str):
+        return f"a text that is a {type(text).__name__}"
     if not isinstance(ids, np.ndarray) or not np.issubdtype(ids.dtype, np.integer):
         return "token_ids that are no array of whole numbers"
     outside = ids[(ids < 0) | (ids >= vocabulary)]
@@ -28,6 +31,8 @@ def _fault(rollout: object, vocabulary: int) -> str | None:
         return f"the token id {outside[0]}, which the student does not have (its ids are 0 to {vocabulary - 1}),"
     if not isinstance(logprobs, np.ndarray) or logprobs.shape != ids.shape or logprobs.dtype.kind != "f":
         return "logprobs that are no array of numbers, one a token,"
-    if not np.isfinite(logprobs[np.asarray(rollout.own, dtype=np.bool_)]).all():
+    if not isinstance(own, np.ndarray) or own.shape != ids.shape or own.dtype != np.bool_:
+        return "own flags that are no array of truth values, one a token,"
+    if not np.isfinite(logprobs[own]).all():
         return "logprobs that are not finite; every token that the model drew has one"
     return None

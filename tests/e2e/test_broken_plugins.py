@@ -126,6 +126,19 @@ NEVER_LOADED = {
         plugin("selector", "", factory="print", base="PluginConfig, extra='allow'"),
         ("selector 'awry' with the config Options, which takes unknown fields", "extra='forbid'"),
     ),
+    "a name that is no text": (
+        f"{REGISTERS}registry.add(3, PluginConfig, print)\n",
+        ("registers a selector as 3", "a name is letters, digits"),
+    ),
+    "no name": (f"{REGISTERS}registry.add('', PluginConfig, print)\n", ("registers a selector as ''",)),
+    "a name with a space": (
+        f"{REGISTERS}registry.add('my own', PluginConfig, print)\n",
+        ("registers a selector as 'my own'",),
+    ),
+    "a name that a config reads as something else": (
+        f"{REGISTERS}registry.add('off', PluginConfig, print)\n",
+        ("registers a selector as 'off'", "read that as False"),
+    ),
     "a factory that cannot be called": (
         f"{REGISTERS}registry.add('awry', PluginConfig, 3)\n",
         ("selector 'awry' with 3, which cannot be called",),
@@ -294,6 +307,27 @@ IN_A_RUN: dict[str, tuple[str, str, str, int, tuple[str, ...]]] = {
         1,
         ("returned the peer Peer(group=0, index=0.5", "whole numbers"),
     ),
+    "a role that there is not": (
+        "selector",
+        SELECTOR,
+        "all_shown(groups, lambda group, target: Peer(group, (target + 1) % 4, 'winner'))",
+        1,
+        ("role='winner'", "whose role is success or failure"),
+    ),
+    "a form that there is not": (
+        "selector",
+        SELECTOR,
+        "all_shown(groups, lambda group, target: Peer(group, (target + 1) % 4, 'success', 'short'))",
+        1,
+        ("form='short'", "whose form is full or summary"),
+    ),
+    "a list of peers": (
+        "selector",
+        SELECTOR,
+        "[[PeerSelection(target, [Peer(1, 3 - target, 'success')]) for target in range(4)]] * 2",
+        1,
+        ("returned a list as peers", "tuples of Peer"),
+    ),
     "no selections": ("selector", SELECTOR, "None", 1, ("returned a NoneType", "a list of PeerSelection")),
     "peers in place of selections": (
         "selector",
@@ -365,6 +399,20 @@ IN_A_RUN: dict[str, tuple[str, str, str, int, tuple[str, ...]]] = {
         1,
         ("returned a str in place of a Rollout",),
     ),
+    "a rollout without text": (
+        "generator",
+        GENERATOR,
+        "every(groups, lambda rollout: replace(rollout, text=None))",
+        1,
+        ("returned a text that is a NoneType", "for prompt 'chain/"),
+    ),
+    "numbers for flags": (
+        "generator",
+        GENERATOR,
+        "every(groups, lambda rollout: replace(rollout, own=rollout.own.astype(int)))",
+        1,
+        ("returned own flags that are no array of truth values",),
+    ),
     "no rollouts": ("generator", GENERATOR, "None", 2, ("generator 'awry' failed: TypeError",)),
     "weights of NaN": (
         "objective",
@@ -404,6 +452,13 @@ IN_A_RUN: dict[str, tuple[str, str, str, int, tuple[str, ...]]] = {
         2,
         ("gives train[1] the id 'a', and so it does train[0]",),
     ),
+    "a verifier that is no name": (
+        "dataset",
+        DATASET,
+        "SimpleNamespace(train=[Prompt('a', asked, '2', verifier=3)], held_out=[])",
+        2,
+        ("returned train[0] (id 'a') with the verifier 3; it has to be a name, or None",),
+    ),
     "rows in place of prompts": (
         "dataset",
         DATASET,
@@ -429,6 +484,13 @@ def test_what_breaks_its_contract_stops_the_run_with_one_line(awry: Callable[[st
     kind, frame, returned, code, said = IN_A_RUN[name]
     done = awry(plugin(kind, frame.replace("return {}", f"return {returned}")))("run", *arguments_of(kind))
     check_line(done, code, f"{kind} 'awry'", *CHOOSE_ANOTHER, *said)
+
+
+def test_a_prompt_that_the_chat_template_refuses_is_named_with_its_data_set(awry: Callable[[str], Command]):
+    prompts = "[Prompt('a', ({'role': 'asker', 'content': '1 + 1?'},), '2')]"
+    code = DATASET.replace("return {}", f"return SimpleNamespace(train={prompts}, held_out=[])")
+    done = awry(plugin("dataset", code))("run", *arguments_of("dataset"))
+    check_line(done, 2, "prompt 'a' of dataset 'awry'", "chat template: TemplateError: a message's role is asker")
 
 
 def test_an_evaluation_refuses_ids_that_the_model_does_not_have(awry: Callable[[str], Command]):
@@ -477,6 +539,27 @@ def test_a_factory_that_raises_or_returns_nothing_is_named(awry: Callable[[str],
         arguments += ["-o", f"{kind}.fails=true"]
     check_line(mopd("run", *arguments), 2, f"{kind} 'awry' failed: OSError: no such thing", *CHOOSE_ANOTHER)
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ("def conflict(self, run): 1 / 0", "failed: ZeroDivisionError"),
+        ("def min_group_size(self): return 'two'", "failed: TypeError"),
+        ("def min_prompts(self): raise KeyError('gone')", "failed: KeyError: 'gone'"),
+        (
+            "needed_settings = frozenset({'rollout.promts'})",
+            "needs the setting 'rollout.promts', and a run's config has",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["verifier", "tracker", "divergence"])
+def test_a_config_that_cannot_say_what_it_needs_is_named(
+    awry: Callable[[str], Command], kind: str, member: str, said: str
+):
+    mopd = awry(plugin(kind, "", factory="print").replace("'''Awry.'''", member))
+    for command in (["run"], ["config", "show"]):
+        check_line(mopd(*command, *arguments_of(kind)), 2, f"{kind} 'awry' {said}", *CHOOSE_ANOTHER)
 
 
 @pytest.mark.parametrize("hook", ["mopd_run_started", "mopd_step_finished", "mopd_run_finished"])
