@@ -33,7 +33,7 @@ def plugin_boundary(who: str) -> Iterator[None]:
         yield
     except MopdError:
         raise
-    except Exception as error:  # The named boundary: plugins may raise anything.
+    except (Exception, SystemExit) as error:  # The named boundary: plugins may raise anything.
         if is_out_of_memory(error):
             raise
         log.info("%s failed", who, exc_info=True)
@@ -75,7 +75,7 @@ def with_sources(text: str, registries: Registries) -> str:
     return text
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device had no memory left; without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(error, torch.OutOfMemoryError)

@@ -256,7 +256,7 @@ def _register(registries: Registries, plugin: object, source: Distribution) -> N
             caller(registry=registry)
         except PluginError:
             raise
-        except Exception as error:  # The same boundary: a registration hook is third-party code.
+        except (Exception, SystemExit) as error:  # The same boundary: a registration hook is third-party code.
             raise PluginError(
                 f"plugin {source} failed in mopd_register_{kind}: {said_by(error)}. {source.remedy}"
             ) from error

@@ -57,7 +57,10 @@ class TrainerState:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """The checkpoints of a run and what is saved in them. `teacher` is None where the objective uses none."""
+    """The checkpoints of a run and what is saved in them. `teacher` is None where the objective uses none.
+
+    who: what to call the teacher in an error.
+    """
 
     folder: Path
     student: nn.Module
@@ -65,6 +68,7 @@ class Checkpoints:
     optimiser: torch.optim.Optimizer
     teacher: Teacher | None
     ranks: Ranks = ALONE
+    who: str = "the teacher"
 
     def save(self, state: TrainerState) -> Path:
         """Write the checkpoint of `state.step`, link it as the last, and remove all but the last and the best.
@@ -96,7 +100,7 @@ class Checkpoints:
         return self.ranks.broadcast(next(complete, None) if self.ranks.first else None)
 
     def _files(self) -> TrainerFiles:
-        return TrainerFiles(self.student, self.optimiser, self.teacher, self.ranks)
+        return TrainerFiles(self.student, self.optimiser, self.teacher, self.ranks, self.who)
 
     def _read_weights(self, folder: Path) -> None:
         saved = AutoModelForCausalLM.from_pretrained(  # some families rename when saved

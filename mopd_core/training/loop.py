@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from mopd_core.boundary import plugin_boundary, with_sources
@@ -316,7 +317,8 @@ class Loop:
         trainer = self._canary.trainer_scores(self.parts.student)
         with plugin_boundary(f"generator {self.config.generator.name!r}"):
             probe = self._canary.probe
-            places = [score(probe)] if score_each is None else score_each(probe)
+            told = [score(probe)] if score_each is None else score_each(probe)
+            places = [[np.asarray(each) for each in scores] for scores in told]
         return self._canary.check_each(trainer, places, version)
 
     def _save_rollouts(

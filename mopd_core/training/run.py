@@ -67,6 +67,7 @@ def _train(
         parts.learner.optimiser,
         parts.learner.teacher,
         parts.ranks,
+        parts.learner.names.teacher,
     )
     state = _restore(parts, checkpoints, folder) if resume else TrainerState(data=parts.data.digest())
     is_first = parts.ranks.first

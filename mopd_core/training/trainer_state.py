@@ -10,7 +10,7 @@ can read the other form. A new part of the state gets its place in both.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,8 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor
 
-from mopd_core.errors import CheckpointError
+from mopd_core.boundary import plugin_boundary
+from mopd_core.errors import CheckpointError, PluginError
 from mopd_core.interfaces import Teacher
 from mopd_core.training.ranks import Ranks
 from mopd_core.training.shards import like, rest
@@ -33,12 +34,13 @@ from mopd_core.training.shards import like, rest
 
 @dataclass(frozen=True, slots=True)
 class TrainerFiles:
-    """What is saved, and read back in place. `teacher` is None where the objective uses none."""
+    """What is saved, and read back in place. `teacher` is None where the objective uses none. who: its name."""
 
     student: nn.Module
     optimiser: torch.optim.Optimizer
     teacher: Teacher | None
     ranks: Ranks
+    who: str = "the teacher"
 
     def write(self, folder: Path) -> None:
         """Write the state to an empty folder. Collective."""
@@ -73,7 +75,14 @@ class TrainerFiles:
         return {} if is_all else self._trained()
 
     def _teacher_state(self) -> dict[str, Tensor]:
-        state = {} if self.teacher is None else self.teacher.state_dict()
+        if self.teacher is None:
+            return {}
+        with plugin_boundary(self.who):
+            state: object = self.teacher.state_dict()
+        if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+            raise PluginError(
+                f"{self.who} returned {state!r:.100} from state_dict(); it has to return tensors by their names"
+            )
         return {name: tensor.detach() for name, tensor in state.items()}
 
     def _state(self) -> dict[str, Any]:

@@ -113,6 +113,7 @@ NEVER_LOADED = {
         ("does not fit its hooks", "mopd_register_verifiers(registry, more)", "{'more'}"),
     ),
     "a hook that raises": (f"{REGISTERS}raise KeyError('gone')\n", ("failed in mopd_register_selectors: KeyError",)),
+    "a hook that exits": (f"{REGISTERS}exit(0)\n", ("failed in mopd_register_selectors: SystemExit: 0",)),
     "a config that is none": (
         f"{REGISTERS}registry.add('awry', dict, print)\n",
         ("selector 'awry' with the config <class 'dict'>", "a subclass of mopd_core.PluginConfig"),
@@ -271,6 +272,7 @@ IN_A_RUN: dict[str, tuple[str, str, str, int, tuple[str, ...]]] = {
     "nothing for verdicts": ("verifier", VERIFIER, "None", 1, ("returned a NoneType",)),
     "a verdict against its reward": ("verifier", VERIFIER, "[Verdict(0.0, 'passed')]", 1, ("'passed' with reward 0",)),
     "a verifier that raises": ("verifier", VERIFIER, "1 / 0", 1, ("raised ZeroDivisionError on prompt 'chain/",)),
+    "a verifier that exits": ("verifier", VERIFIER, "exit(0)", 1, ("raised SystemExit on prompt 'chain/",)),
     "the target as its own peer": (
         "selector",
         SELECTOR,
@@ -337,6 +339,7 @@ IN_A_RUN: dict[str, tuple[str, str, str, int, tuple[str, ...]]] = {
         ("returned a Peer for a target",),
     ),
     "a selector that raises": ("selector", SELECTOR, "groups[99]", 2, ("failed: IndexError",)),
+    "a selector that exits": ("selector", SELECTOR, "exit(0)", 2, ("failed: SystemExit: 0",)),
     "a divergence of NaN": (
         "divergence",
         DIVERGENCE,
@@ -413,6 +416,13 @@ IN_A_RUN: dict[str, tuple[str, str, str, int, tuple[str, ...]]] = {
         1,
         ("returned own flags that are no array of truth values",),
     ),
+    "no scores of the probe": (
+        "generator",
+        GENERATOR.replace("def close", "def score(self, probe): return None\n        def close"),
+        "groups",
+        2,
+        ("generator 'awry' failed: TypeError",),
+    ),
     "no rollouts": ("generator", GENERATOR, "None", 2, ("generator 'awry' failed: TypeError",)),
     "weights of NaN": (
         "objective",
@@ -445,6 +455,20 @@ IN_A_RUN: dict[str, tuple[str, str, str, int, tuple[str, ...]]] = {
     ),
     "no logits": ("teacher", TEACHER, "SimpleNamespace(logits=lambda rows: None)", 2, ("logits as a NoneType",)),
     "nothing read": ("teacher", TEACHER, "None", 2, ("returned a NoneType from read()", "logits(rows)")),
+    "a state of other things than tensors": (
+        "teacher",
+        TEACHER.replace("return dict()", "return {'old': 1.0}"),
+        "SimpleNamespace(logits=lambda rows: torch.zeros(len(rows), self.vocabulary))",
+        2,
+        ("teacher 'awry' returned {'old': 1.0} from state_dict()", "tensors by their names"),
+    ),
+    "no state": (
+        "teacher",
+        TEACHER.replace("return dict()", "return None"),
+        "SimpleNamespace(logits=lambda rows: torch.zeros(len(rows), self.vocabulary))",
+        2,
+        ("teacher 'awry' returned None from state_dict()",),
+    ),
     "an id that comes twice": (
         "dataset",
         DATASET,

@@ -47,6 +47,8 @@ class Scripted:
             raise ZeroDivisionError("oh")
         if what == "exit":
             raise SystemExit(3)
+        if what == "interrupt":
+            raise KeyboardInterrupt("now")
         if what == "bad":
             raise DataError("prompt 'p': bad reference")
 
@@ -151,7 +153,8 @@ def test_threads_that_hang_are_replaced_up_to_a_bound(new_scheduler, verifier, m
     [
         ("bad", DataError, "prompt 'p': bad reference"),
         ("raise", VerifierError, "'v' raised ZeroDivisionError on prompt 'p': oh"),
-        ("exit", SystemExit, "3"),
+        ("exit", VerifierError, "'v' raised SystemExit on prompt 'p': 3"),
+        ("interrupt", KeyboardInterrupt, "now"),
     ],
 )
 def test_what_a_verifier_raises_is_raised_where_the_verdict_is_asked_for(new_scheduler, response, error, message):
