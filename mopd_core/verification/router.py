@@ -104,10 +104,7 @@ def verify_checked(name: str, verifier: Verifier, items: Sequence[VerifyItem]) -
         verdicts: object = verifier.verify(items)
     except MopdError:
         raise
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # The boundary: a third party may raise anything.
+    except (Exception, SystemExit) as error:  # The boundary: a third party may raise anything.
         log.info("the verifier %r raised", name, exc_info=True)
         what = f"prompt {items[0].prompt_id!r}" if len(items) == 1 else f"{len(items)} items"
         raise VerifierError(
