@@ -53,11 +53,18 @@ class Commands(TyperGroup):
         except Exception as error:
             from mopd_core.errors import MopdError
 
+            if _is_interrupt(error):
+                raise typer.Exit(130) from None
             if isinstance(error, MopdError):
                 raise _failed(str(error), error.exit_code) from None
             if isinstance(error, OSError) and error.filename is not None:
                 raise _failed(f"{error.filename}: {error.strerror}", 2 if _is_wrong_place(error) else 1) from None
             raise
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether it is a Ctrl-C, or what came of one: between two operations on a lock it ends in the lock's error."""
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
 
 
 def _is_wrong_place(error: OSError) -> bool:
@@ -265,7 +272,9 @@ def verify(
                 for result in verdicts:
                     keep(result)
                     show(summary.rows, verdicts.fraction)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            if not _is_interrupt(error):
+                raise
             summary.interrupted = True
             for result in verdicts.finished():
                 keep(result)

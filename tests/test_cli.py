@@ -211,7 +211,7 @@ def test_verify_keeps_what_is_done_when_interrupted(tmp_path: Path):
         os.killpg(process.pid, signal.SIGINT)
         err = process.communicate()[1]
     done = [json.loads(line) for line in verdicts.read_text(encoding="utf-8").splitlines()]
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert int(err.split()[0]) in (len(done) - 1, len(done))  # The signal may come between a row and its count.
     lines = [row["line"] for row in done]
     assert lines == sorted(set(lines))

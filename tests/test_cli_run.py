@@ -150,6 +150,13 @@ def test_an_interrupt_leaves_with_130(loop, monkeypatch, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_so_does_the_error_of_a_lock_that_an_interrupt_came_upon(loop, monkeypatch, capsys):
+    loop.ending = RuntimeError("cannot release un-acquired lock")
+    loop.ending.__context__ = KeyboardInterrupt()
+    assert leave(monkeypatch, "run") == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_a_bug_is_not_hidden(loop, monkeypatch):
     loop.ending = ZeroDivisionError("a bug")
     with pytest.raises(ZeroDivisionError):

@@ -68,7 +68,7 @@ def write(make_run):
 def test_hostile_texts_are_shown_and_run_nothing(write, make_group, make_rollout, open_page, until) -> None:
     groups = [everywhere(text, make_group, make_rollout) for text in HOSTILE]
     metrics = {f"evaluation/mean@{text}": 0.5 for text in HOSTILE} | {f"time/{text}_s": 0.1 for text in HOSTILE}
-    folder = write(groups, metrics | {"time/step_s": 2.0})
+    folder = write(groups, metrics | {"time/step_s": 2.0, "context/share": 1.0})
     config = json.loads(folder.config_path.read_text())
     config["model"]["path"] = "bundled"
     config["data"]["name"] = HOSTILE[0]
