@@ -8,6 +8,7 @@ CHECKED := mopd_core mopd_backends mopd_verifiers cli.py cli_output.py tests ben
 # Without a torch in the environment, pip would fetch gigabytes of CUDA packages; users keep the torch that they have.
 TORCH ?= torch==2.13.0
 SOAK_ITEMS ?= 20000
+OLDEST ?= tests
 SERVED := tests/mopd_backends/served_teacher/test_served_real.py
 TEST_TOOLS := accelerate hypothesis peft pytest-timeout
 
@@ -88,7 +89,7 @@ test-oldest:
 	.venv-oldest/bin/python -m pip install --quiet "$(TORCH)"
 	.venv-oldest/bin/python -m pip install --quiet --constraint requirements/oldest.txt --editable ".[lora,tensorboard]" $(TEST_TOOLS) \
 	  build editables hatchling jsonschema pytest-xdist ruff
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 --dist worksteal $(OLDEST)
 
 lint: setup
 	$(BIN)/ruff check $(CHECKED)
